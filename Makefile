@@ -1,0 +1,75 @@
+# `make` lists the targets. Each one does all of its own set-up.
+
+PYTHON = python3
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test test-all lint address clean
+
+venv_python := .venv/bin/python
+installed := .venv/.installed
+
+# Every NAME=VALUE of the command line goes to the script as it was typed: with
+# unknown names, which the script refuses, and without the environment's.
+quote = '$(subst ','\'',$(1))'
+names := $(foreach name,$(sort $(.VARIABLES)),$(if \
+    $(filter command,$(firstword $(origin $(name)))),$(name)))
+names := $(filter-out PYTHON,$(names))
+given = $(foreach name,$(names),$(call quote,$(name)=$(value $(name))))
+
+# Make would also export them, expanded: a `$` in a path is not a variable.
+ifneq ($(names),)
+unexport $(names)
+endif
+MAKEOVERRIDES =
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' \
+	    Makefile
+	@echo 'Add PYTHON=python3.12 to build .venv with another Python.'
+
+run: $(installed) ## Run notebooks 01 to 05 [DATASET=... BASE=... OUT=...]
+	@$(venv_python) notebooks/run.py $(given)
+
+test: $(installed) ## Run the tests, except those that take minutes each
+	@$(venv_python) -m pytest -q -ra --durations=10 -m 'not slow'
+
+# pytest ends with 5 when nothing was selected: no slow test is no failure.
+test-all: $(installed) ## Run the tests that take minutes each
+	@$(venv_python) -m pytest -q -ra --durations=10 -m slow || [ $$? -eq 5 ]
+
+lint: $(installed) ## Check the style of code and notebooks
+	@$(venv_python) -m ruff check .
+	@$(venv_python) -m ruff format --check .
+
+address: ## Set the address everywhere: REPOSITORY=owner/name REF=v1
+	@$(call quote,$(PYTHON)) notebooks/address.py $(given)
+
+clean: ## Remove .venv and caches; data and runs stay
+	rm -rf .venv .pytest_cache .ruff_cache catdog_helpers.egg-info
+	find catdog_helpers notebooks tests -name __pycache__ -prune \
+	    -exec rm -rf {} +
+
+# Only the last line makes the stamp: a build that failed starts again.
+log := .venv/install.log
+supported := import sys; v = sys.version_info[:2]; \
+    sys.exit(None if (3, 11) <= v <= (3, 13) else "it is %d.%d" % v)
+
+$(installed): requirements.txt constraints.txt pyproject.toml
+	@why=$$($(call quote,$(PYTHON)) -c '$(supported)' 2>&1) || { \
+	    echo "TensorFlow needs Python 3.11, 3.12 or 3.13. Received:" \
+	        $(call quote,PYTHON=$(PYTHON)) "($$why). Name another one:" \
+	        "PYTHON=python3.12" >&2; exit 1; }
+	@echo 'Installing into .venv (once; takes a few minutes) ...'
+	@mkdir -p .venv
+	@$(call quote,$(PYTHON)) -m venv .venv >$(log) 2>&1 || { \
+	    echo "No .venv could be made (on Debian and Ubuntu, install" \
+	        "python3-venv first): $$(tail -n 1 $(log))" >&2; exit 1; }
+	@$(venv_python) -m pip install --quiet --disable-pip-version-check \
+	    -r requirements.txt -c constraints.txt -e '.[test]' \
+	    >$(log) 2>&1 || { \
+	    echo "Installing failed (it needs a package index and 3 GB of" \
+	        "disk; see $(log)): $$(grep 'ERROR: ' $(log) | tail -n 1)" \
+	        >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,48 @@
+"""The plumbing of the Cats-vs-Dogs transfer-learning notebooks."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Modules are imported on first use, so that
+# `import catdog_helpers` takes no time and no framework.
+_MODULES = {
+    "bases": ("BASES", "default_cut", "load_base", "split_base"),
+    "batches": ("Batches",),
+    "evaluation": (
+        "clock",
+        "display_name",
+        "load_results",
+        "save_result",
+        "score",
+        "scoreboard",
+        "to_scores",
+        "wilson_interval",
+    ),
+    "features": ("extract_features", "provenance"),
+    "images": ("read_image",),
+    "layout": ("index_images",),
+    "manifest": ("has_other_label", "is_odd", "prepare", "summarize"),
+    "models": ("build_cnn",),
+    "plots": ("plot_history", "plot_images", "plot_scoreboard"),
+    "prediction": ("find_photographs", "predict"),
+    "saving": ("load_model", "save_model"),
+    "sources": ("dataset_dir", "fetch"),
+    "suspects": ("suspect_labels",),
+    "transfer": ("build_head", "join"),
+    "splits": ("load_split", "save_split", "split", "split_rows"),
+}
+_HOME = {name: home for home, names in _MODULES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,120 @@
+"""Run a frozen model once over the images and keep what it gives."""
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from catdog_helpers.bases import weights_sha256
+
+VERSION = 1  # raise it when the same model and images would give others
+
+
+def extract_features(
+    model,
+    images: np.ndarray,
+    rows: np.ndarray,
+    *,
+    name: str,
+    mirrored: bool = False,
+    batch_size: int = 32,
+    dtype: str = "float16",
+) -> np.ndarray:
+    """Run a frozen model over images, or take what is on disk from last time.
+
+    The result is kept beside the images, under a name that is a hash of all
+    that it depends on: images, rows, weights, mirroring, dtype.
+
+    Args:
+        model: A frozen `keras.Model`.
+        images: Memory-mapped array of shape `(n, ...)`: prepared images, or
+            features that this function returned.
+        rows: Which of the n to run, in rising order.
+        name: What to call the file.
+        mirrored: Flip the images left to right first.
+        batch_size: Images at a time; changes only speed and memory.
+        dtype: Of the file. "float16" halves it.
+
+    Returns:
+        Memory-mapped array of shape `(n, ...)`: row i belongs to `images[i]`.
+        Rows that were not asked for are zero and take no room on most disks.
+
+    Raises:
+        ValueError: If a feature is too large for `dtype`.
+    """
+    parts = {
+        "images": provenance(images)["key"],
+        "rows": _sha256(np.asarray(rows, dtype=np.int64).tobytes()),
+        "weights": weights_sha256(model),
+        "layers": _sha256(
+            " ".join(type(x).__name__ for x in model.layers).encode()
+        ),
+        "mirrored": mirrored,
+        "dtype": dtype,
+        "version": VERSION,
+    }
+    key = _sha256(json.dumps(parts).encode())
+    folder = Path(images.filename).parent
+    folder = folder if folder.name == "features" else folder / "features"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}-{key[:16]}.npy"
+    if not path.is_file():
+        start = time.perf_counter()
+        partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
+        shape = (len(images), *model.output_shape[1:])
+        out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
+        bar = f"extract {name}{_changed(folder, name, parts)}"
+        options = {"mirrored": mirrored, "batch_size": batch_size, "bar": bar}
+        _run(model, images, rows, out, **options)
+        seconds = time.perf_counter() - start
+        record = {"key": key, "parts": parts, "seconds": seconds}
+        path.with_suffix(".json").write_text(json.dumps(record))
+        os.replace(partial, path)
+    return np.load(path, mmap_mode="r")
+
+
+def provenance(array: np.ndarray) -> dict:
+    """Tell where a memory-mapped array comes from.
+
+    Args:
+        array: Prepared images or extracted features.
+
+    Returns:
+        `key`, the hash of what it depends on; for features also `parts` of
+        that hash and `seconds` that it took to compute them.
+    """
+    return json.loads(Path(array.filename).with_suffix(".json").read_text())
+
+
+def _run(model, images, rows, out, *, mirrored, batch_size, bar) -> None:
+    batches = range(0, len(rows), batch_size)
+    for first in tqdm(batches, bar, unit=" batches"):
+        batch = rows[first : first + batch_size]
+        x = images[batch].astype(np.float32)
+        x = model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
+        out[batch] = x
+        if not np.isfinite(out[batch]).all():
+            raise ValueError(
+                f"features as large as {np.abs(x).max():.3g} do not fit "
+                f"{out.dtype}: use dtype='float32'"
+            )
+    out.flush()
+
+
+def _changed(folder: Path, name: str, parts: dict) -> str:
+    """Say what differs from the newest features of that name."""
+    records = sorted(folder.glob(f"{name}-*.json"), key=os.path.getmtime)
+    if not records:
+        return ""
+    old = json.loads(records[-1].read_text())["parts"]
+    changed = [part for part in parts if old.get(part) != parts[part]]
+    return f" (changed: {', '.join(changed)})"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,201 @@
+"""Prepare a folder of photographs: decode each once, list what was found."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from catdog_helpers.copies import difference_hash, group_copies
+from catdog_helpers.images import open_image, read_bytes, to_array
+from catdog_helpers.layout import index_images
+
+VERSION = 1  # raise it when the same file would give other pixels or columns
+
+
+def prepare(
+    folder: str | Path,
+    dataset_dir: str | Path,
+    image_size: int,
+    *,
+    workers: int | None = None,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Decode every photograph once into one memory-mapped array.
+
+    Nothing in `folder` is changed. The result is kept in
+    `dataset_dir/prepared_<image_size>px` and used again until a file of the
+    folder changes; a run that was killed leaves nothing behind there.
+
+    Args:
+        folder: Where the photographs are, one folder per class.
+        dataset_dir: Where the prepared data goes.
+        image_size: Side of the square images in pixels.
+        workers: Number of decoding threads. Defaults to one per core.
+
+    Returns:
+        images: Memory-mapped array of shape `(n, image_size, image_size, 3)`,
+            `uint8`, one image per file (black where `status` is "rejected").
+        manifest: One row per file, in the same order: `path`, `class`,
+            `sha256`, `width`, `height`, `format`, `mode`, `status` ("ok" or
+            "rejected"), `reason`, `group` (row of the first of its copies)
+            and `given_split`.
+
+    Raises:
+        ValueError: If the folder has no usable layout.
+    """
+    folder, dataset_dir = Path(folder), Path(dataset_dir)
+    files = index_images(folder)
+    listing = _listing(folder, files)
+    target = dataset_dir / f"prepared_{image_size}px"
+    dataset_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if _recorded(target).get("listing") != listing:
+            for leftover in dataset_dir.glob(f"{target.name}.partial-*"):
+                shutil.rmtree(leftover)
+            partial = Path(f"{target}.partial-{uuid.uuid4().hex[:8]}")
+            partial.mkdir()
+            manifest = _decode_all(folder, files, partial, image_size, workers)
+            manifest.to_csv(partial / "manifest.csv", index=False)
+            record = {"listing": listing, "key": _key(manifest, image_size)}
+            (partial / "images.json").write_text(json.dumps(record))
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+    images = np.load(target / "images.npy", mmap_mode="r")
+    return images, read_manifest(target / "manifest.csv")
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Read a manifest that `prepare` or `save_split` wrote.
+
+    Args:
+        path: The CSV file.
+
+    Returns:
+        One row per file; empty cells are empty strings.
+    """
+    text = ["path", "class", "sha256", "format", "mode", "status", "reason"]
+    dtypes = dict.fromkeys([*text, "given_split", "split"], str)
+    return pd.read_csv(path, dtype=dtypes, keep_default_na=False)
+
+
+def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Count what `prepare` found, class by class.
+
+    Args:
+        manifest: What `prepare` returned.
+
+    Returns:
+        One row per finding, one column per class and a total.
+    """
+    findings = {
+        "files": manifest.status != "",
+        "rejected: do not decode": manifest.status == "rejected",
+        "sound": manifest.status == "ok",
+        "sound but odd (kept)": is_odd(manifest),
+        "copies of another file": manifest.group != manifest.index,
+        "copies with another label": has_other_label(manifest),
+    }
+    counts = {
+        name: manifest[found].groupby("class").size()
+        for name, found in findings.items()
+    }
+    table = pd.DataFrame(counts).T.fillna(0).astype(int)
+    return table.assign(total=table.sum(axis=1))
+
+
+def is_odd(manifest: pd.DataFrame) -> pd.Series:
+    """Tell which sound files are not what their names or habits say.
+
+    Args:
+        manifest: What `prepare` returned.
+
+    Returns:
+        Boolean series: not JPEG inside a `.jpg`, or not in RGB colours.
+    """
+    named_jpeg = manifest.path.str.lower().str.endswith((".jpg", ".jpeg"))
+    disguised = named_jpeg & (manifest.format != "JPEG")
+    return (manifest.status == "ok") & (disguised | (manifest["mode"] != "RGB"))
+
+
+def has_other_label(manifest: pd.DataFrame) -> pd.Series:
+    """Tell which files have a copy under another class.
+
+    Args:
+        manifest: What `prepare` returned.
+
+    Returns:
+        Boolean series.
+    """
+    labels = manifest.groupby("group")["class"].transform("nunique")
+    return (manifest.status == "ok") & (labels > 1)
+
+
+def _decode_all(folder, files, partial, image_size, workers):
+    shape = (len(files), image_size, image_size, 3)
+    images = np.lib.format.open_memmap(
+        partial / "images.npy", mode="w+", dtype=np.uint8, shape=shape
+    )
+
+    def decode(row: int) -> dict:
+        return _decode_one(folder / files.path.iat[row], images, row)
+
+    # Threads are enough: Pillow and hashlib work without holding the GIL.
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        rows = pool.map(decode, range(len(files)))
+        rows = list(tqdm(rows, "decode", len(files), unit=" images"))
+    manifest = files.rename(columns={"split": "given_split"})
+    manifest = manifest.join(pd.DataFrame(rows, index=manifest.index))
+    hashes = manifest.pop("hash").to_numpy(dtype=np.uint64)
+    manifest["group"] = group_copies(
+        manifest.sha256.to_numpy(),
+        hashes,
+        images,
+        rows=np.flatnonzero(manifest.status == "ok"),
+    )
+    images.flush()
+    return manifest
+
+
+def _decode_one(path: Path, images: np.ndarray, row: int) -> dict:
+    found = dict.fromkeys(("width", "height", "hash"), 0)
+    text = dict.fromkeys(("sha256", "format", "mode", "reason"), "")
+    found |= text | {"status": "ok"}
+    try:
+        data = read_bytes(path)
+        found["sha256"] = hashlib.sha256(data).hexdigest()
+        image = open_image(data)
+        found |= {"format": image.format, "mode": image.mode}
+        found["width"], found["height"] = image.size
+        images[row] = to_array(image, images.shape[1])
+        found["hash"] = difference_hash(images[row])
+    except (ValueError, OSError) as error:
+        found |= {"status": "rejected", "reason": str(error)}
+    return found
+
+
+def _listing(folder: Path, files: pd.DataFrame) -> str:
+    """Hash names, sizes and times: changes when a file of the folder does."""
+    digest = hashlib.sha256(f"{VERSION}".encode())
+    for row in files.itertuples():
+        stat = (folder / row.path).stat()
+        entry = (row.path, row[2], row.split, stat.st_size, stat.st_mtime_ns)
+        digest.update(repr(entry).encode())
+    return digest.hexdigest()
+
+
+def _key(manifest: pd.DataFrame, image_size: int) -> str:
+    """Hash what the array depends on: the files' bytes, order and size."""
+    text = f"{VERSION} {image_size} {' '.join(manifest.sha256)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recorded(target: Path) -> dict:
+    record = target / "images.json"
+    return json.loads(record.read_text()) if record.is_file() else {}

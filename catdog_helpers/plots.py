@@ -1,0 +1,114 @@
+"""Plots of the notebooks. Each draws on axes and returns them."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+
+def plot_images(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 6,
+    colors: Sequence[str] | None = None,
+    cmap: str | None = None,
+) -> np.ndarray:
+    """Show pictures in a grid.
+
+    Args:
+        images: Arrays of shape `(height, width, 3)`, `uint8`, or
+            `(height, width)` with a colour map.
+        titles: One for each picture.
+        columns: Pictures a row.
+        colors: Colour of each title.
+        cmap: Colour map of one-channel pictures.
+
+    Returns:
+        The axes, shape `(rows, columns)`.
+    """
+    rows = max(1, -(-len(images) // columns))
+    _, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(1.7 * columns, (2.0 if titles is not None else 1.7) * rows),
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, image in enumerate(images):
+        axes.flat[i].imshow(image, cmap=cmap)
+        if titles is not None:
+            color = "black" if colors is None else colors[i]
+            axes.flat[i].set_title(titles[i], fontsize=8, color=color)
+    return axes
+
+
+def plot_history(
+    histories: dict[str, dict],
+    metric: str = "accuracy",
+    *,
+    x: str = "epoch",
+    ax: plt.Axes | None = None,
+) -> plt.Axes:
+    """Plot training curves: dashed on training, solid on validation images.
+
+    Args:
+        histories: Name to `History.history`; one colour for each.
+        metric: "accuracy" or "loss".
+        x: "epoch", or "seconds" if the histories hold them.
+        ax: Where to draw. Defaults to new axes.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If a history does not hold the metric.
+    """
+    ax = ax or plt.subplots(layout="constrained")[1]
+    for number, (name, history) in enumerate(histories.items()):
+        missing = {metric, f"val_{metric}"} - set(history)
+        if missing:
+            raise ValueError(
+                f"`metric` must be one of {sorted(history)}. Received: "
+                f"metric={metric!r}"
+            )
+        epochs = np.arange(1, len(history[metric]) + 1)
+        where = epochs if x == "epoch" else history[x]
+        color = f"C{number}"
+        ax.plot(where, history[f"val_{metric}"], color=color, label=name)
+        ax.plot(where, history[metric], color=color, ls="--", alpha=0.6, lw=1)
+    ax.set(xlabel=x, ylabel=metric)
+    if x == "epoch":
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(alpha=0.3)
+    title = "solid: validation, dashed: training"
+    ax.legend(title=title, fontsize=8, title_fontsize=8)
+    return ax
+
+
+def plot_scoreboard(
+    scores: pd.DataFrame, *, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """Draw the test accuracies as bars with their 95 % intervals.
+
+    Args:
+        scores: What `scoreboard` returned.
+        ax: Where to draw. Defaults to new axes.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or plt.subplots(layout="constrained")[1]
+    accuracy = scores["test accuracy"]
+    errors = np.abs(scores[["low", "high"]].sub(accuracy, axis=0)).T
+    colors = [f"C{i}" for i in range(len(scores))]
+    ax.bar(scores.index, accuracy, yerr=errors, capsize=8, color=colors)
+    for position, value in enumerate(accuracy):
+        ax.text(position, 0.02, f"{value:.3f}", ha="center", color="white")
+    ax.set(ylabel="test accuracy", ylim=(0, 1.02))
+    ax.grid(axis="y", alpha=0.3)
+    ax.set_title("bars: test accuracy, whiskers: 95 % interval", fontsize=9)
+    return ax

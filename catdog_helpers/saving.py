@@ -1,0 +1,98 @@
+"""Keep a trained model with all that a reader of it needs to know."""
+
+import json
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from catdog_helpers.bases import weights_sha256
+
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
+
+
+def save_model(model, path: str | Path, card: dict) -> dict:
+    """Save a model and, beside it, its card; neither is ever half written.
+
+    Args:
+        model: A `keras.Model` from raw RGB in [0, 255] to probabilities.
+        path: The `.keras` file; the card gets the same name with `.json`.
+        card: At least `class_names`, in the order of the outputs, and
+            `image_size` in pixels.
+
+    Returns:
+        The card as written, with the hash of the weights and the versions.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    card = card | {"weights_sha256": weights_sha256(model)}
+    card |= {"versions": versions()}
+    partial = path.with_name(f"{path.stem}.partial.keras")
+    model.save(partial)
+    os.replace(partial, path)
+    write_json(path.with_suffix(".json"), card)
+    return card
+
+
+def load_model(path: str | Path):
+    """Load a saved model with its card.
+
+    Args:
+        path: The `.keras` file that `save_model` wrote.
+
+    Returns:
+        model: The `keras.Model`, compiled for nothing.
+        card: What `save_model` returned.
+
+    Raises:
+        FileNotFoundError: If the model or its card is missing.
+        ValueError: If the two do not belong together.
+    """
+    path = Path(path)
+    card_path = path.with_suffix(".json")
+    if path.suffix != ".keras":
+        raise ValueError(f"a model is a .keras file. Received: {path}")
+    for file in (path, card_path):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"there is no {file}: a model is a .keras file with a .json "
+                "of the same name beside it, as notebooks 02 to 04 write them"
+            )
+    import keras
+
+    card = json.loads(card_path.read_text(encoding="utf-8"))
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path} is no model of ours: {reason}") from None
+    if card.get("weights_sha256") != weights_sha256(model):
+        raise ValueError(f"{path} and {card_path.name} do not belong together")
+    return model, card
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of the packages that results depend on.
+
+    Returns:
+        Package name to version, those that are installed.
+    """
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file at one stroke.
+
+    Args:
+        path: The file; it is whole, or as it was before.
+        content: What to write.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,270 @@
+"""Split photographs into train, validation and test, once for all notebooks."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from catdog_helpers.manifest import has_other_label, read_manifest
+
+SPLITS = ("train", "validation", "test")
+
+
+def split(
+    manifest: pd.DataFrame,
+    *,
+    train: int | None = None,
+    validation: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Divide the sound photographs among training, validation and test.
+
+    Stratified: each class has the same share in every split. Near copies go
+    to the same side; of identical files one is used; copies that carry
+    different labels are left out. The order comes from a hash of the seed and
+    the file's content, so the same files and seed give the same split
+    wherever they lie, and another `train` leaves the test images as they are.
+
+    Args:
+        manifest: What `prepare` returned. A split that the data set brought
+            along is respected; what it lacks is cut from its neighbour.
+        train: Images in total over all classes. Defaults to all others.
+        validation: Likewise. Defaults to a fifth of the images.
+        test: Likewise. Defaults to a fifth of the images.
+        seed: Another number gives another split.
+
+    Returns:
+        The manifest with two more columns: `label`, the class's number in
+        alphabetical order, and `split`, empty where an image is not used.
+
+    Raises:
+        ValueError: If there are not enough images, with the numbers.
+    """
+    usable = manifest[usable_rows(manifest)]
+    open_to = _open_to(usable)
+    sizes = _sizes(usable, open_to, train, validation, test)
+    shares = (
+        pd.DataFrame(
+            {
+                part: _shares(usable["class"][open_to[part]], sizes[part])
+                for part in SPLITS
+            }
+        )
+        .fillna(0)
+        .astype(int)
+    )
+    order = [_hash(f"{seed} {sha256}") for sha256 in usable.sha256]
+    shuffled = usable.assign(order=order).sort_values("order")
+    class_names = sorted(manifest["class"].unique())
+    result = manifest.assign(
+        label=manifest["class"].map(class_names.index), split=""
+    )
+    for name in class_names:
+        members = shuffled[shuffled["class"] == name]
+        share = shares.reindex(class_names, fill_value=0).loc[name].to_dict()
+        chosen = _deal(members, share, open_to)
+        _check(name, members, chosen, share)
+        result.loc[chosen.index, "split"] = chosen
+    return result
+
+
+def usable_rows(manifest: pd.DataFrame) -> pd.Series:
+    """Tell which images may be used: sound, unambiguous, no exact copy.
+
+    Where copies stand on two sides of a split that the data set brought
+    along, those on the side of training are left out.
+
+    Args:
+        manifest: What `prepare` returned.
+
+    Returns:
+        Boolean series.
+    """
+    sound = manifest[manifest.status == "ok"]
+    sound = sound[~has_other_label(sound)]
+    side = sound.given_split.map(["", *SPLITS].index)
+    sound = sound[side == side.groupby(sound.group).transform("max")]
+    sound = sound.drop_duplicates("sha256")
+    return manifest.index.to_series().isin(sound.index)
+
+
+def split_rows(manifest: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """Give the rows of each split.
+
+    Args:
+        manifest: What `split` or `load_split` returned.
+
+    Returns:
+        train, validation, test: Row numbers into images, features and labels.
+    """
+    return tuple(np.flatnonzero(manifest.split == name) for name in SPLITS)
+
+
+def split_sha256(manifest: pd.DataFrame) -> str:
+    """Name a split by its content: which file, which class, which side.
+
+    Args:
+        manifest: What `split` returned.
+
+    Returns:
+        64 hexadecimal digits. Two results can be compared if theirs agree.
+    """
+    used = manifest[manifest.split != ""]
+    columns = zip(used.sha256, used["class"], used.split, strict=True)
+    return _hash("\n".join(sorted(map(" ".join, columns))))
+
+
+def save_split(
+    out: str | Path,
+    images: np.ndarray,
+    manifest: pd.DataFrame,
+    *,
+    dataset: str,
+    folder: str | Path,
+    seed: int,
+) -> dict:
+    """Write the split where every other notebook looks for it.
+
+    Args:
+        out: Directory of the run.
+        images: The memory-mapped array that `prepare` returned.
+        manifest: What `split` returned.
+        dataset: Name or address the photographs came from.
+        folder: Where their files lie.
+        seed: What `split` was called with.
+
+    Returns:
+        The content of `dataset.json`: where the images are, class names,
+        image size, number of images of each split, hash of the split.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    manifest.to_csv(out / "manifest.csv", index=False)
+    info = {
+        "dataset": str(dataset),
+        "folder": str(Path(folder).resolve()),
+        "images": str(Path(images.filename).resolve()),
+        "image_size": images.shape[1],
+        "class_names": sorted(manifest["class"].unique()),
+        "seed": seed,
+        "split_sha256": split_sha256(manifest),
+    }
+    rows = zip(SPLITS, split_rows(manifest), strict=True)
+    info |= {f"n_{name}": len(members) for name, members in rows}
+    (out / "dataset.json").write_text(json.dumps(info, indent=2))
+    return info
+
+
+def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """Read what notebook 01 wrote.
+
+    Args:
+        out: Directory of the run.
+
+    Returns:
+        images: Memory-mapped array of shape `(n, size, size, 3)`, `uint8`.
+        manifest: One row per image, in the same order.
+        info: What `save_split` returned.
+
+    Raises:
+        FileNotFoundError: If notebook 01 has not run.
+        ValueError: If the files do not belong together.
+    """
+    path = Path(out) / "dataset.json"
+    info = json.loads(path.read_text()) if path.is_file() else {}
+    if not info or not Path(info["images"]).is_file():
+        missing = info.get("images", path)
+        raise FileNotFoundError(
+            f"{missing} is missing: run notebook 01_download_data first"
+        )
+    manifest = read_manifest(path.with_name("manifest.csv"))
+    images = np.load(info["images"], mmap_mode="r")
+    fits = len(images) == len(manifest)
+    if not fits or split_sha256(manifest) != info["split_sha256"]:
+        raise ValueError(
+            f"{path.parent}: manifest.csv, dataset.json and the prepared "
+            "images do not belong together: run notebook 01_download_data"
+        )
+    return images, manifest, info
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _open_to(usable: pd.DataFrame) -> dict[str, pd.Series]:
+    """Which images may go to each split, given the data set's own split.
+
+    A part that the data set lacks is cut from the part beside it: test from
+    validation, validation from train.
+    """
+    given = usable.given_split
+    donors = {part: [part, ""] for part in SPLITS}
+    brought = set(given) - {""}
+    if brought and "test" not in brought:
+        donors["test"] += ["validation" if "validation" in brought else "train"]
+    if brought and "validation" not in brought:
+        donors["validation"] += ["train"]
+    return {part: given.isin(donors[part]) for part in SPLITS}
+
+
+def _sizes(usable, open_to, train, validation, test) -> dict[str, int]:
+    given = usable.given_split.value_counts()
+    fifth = len(usable) // 5
+    if test is None:
+        test = given.get("test", given.get("validation", 0) // 2 or fifth)
+    if validation is None and "validation" in given:
+        validation = given["validation"] - (0 if "test" in given else test)
+    elif validation is None:
+        validation = fifth
+    if train is None:
+        train = open_to["train"].sum()
+        train -= 0 if "validation" in given else validation
+        train -= 0 if {"validation", "test"} & set(given.index) else test
+    sizes = {"train": train, "validation": validation, "test": test}
+    if min(sizes.values()) < 1 or sum(sizes.values()) > len(usable):
+        raise ValueError(
+            f"cannot split {len(usable):,} usable images into {train:,} train, "
+            f"{validation:,} validation and {test:,} test: choose smaller "
+            "TRAIN, VALIDATION, TEST, or bring more images"
+        )
+    return {part: int(size) for part, size in sizes.items()}
+
+
+def _shares(classes: pd.Series, size: int) -> pd.Series:
+    """Share `size` images out among the classes in proportion."""
+    fraction = classes.value_counts(normalize=True).sort_index()
+    whole = np.floor(fraction * size).astype(int)
+    # The largest remainders get the images that rounding left over.
+    remainder = (fraction * size - whole).sort_values(kind="stable")
+    whole[remainder.index[::-1][: size - whole.sum()]] += 1
+    return whole
+
+
+def _deal(members: pd.DataFrame, share: dict, open_to: dict) -> pd.Series:
+    """Deal whole groups of copies out to test, validation and train."""
+    chosen = pd.Series("", index=members.index)
+    left = dict(share)
+    for rows in members.groupby("group", sort=False).groups.values():
+        for part in reversed(SPLITS):
+            if len(rows) <= left[part] and open_to[part][rows].all():
+                chosen[rows] = part
+                left[part] -= len(rows)
+                break
+    return chosen
+
+
+def _check(name: str, members: pd.DataFrame, chosen: pd.Series, share) -> None:
+    got = {part: int((chosen == part).sum()) for part in SPLITS}
+    largest = members.groupby("group").size().max()
+    # A group of copies that does not fit may leave a place or two open.
+    short = max(share[part] - got[part] for part in SPLITS)
+    if min(got.values()) < 1 or short >= largest:
+        raise ValueError(
+            f"class {name!r} has {len(members):,} usable images, too few for "
+            f"{share}: choose other TRAIN, VALIDATION, TEST, or bring more "
+            "images of it"
+        )

@@ -1,0 +1,135 @@
+"""The notebooks, executed in order as `make run` executes them."""
+
+import json
+
+import nbformat
+import numpy as np
+import pytest
+
+import run as runner
+from catdog_helpers.evaluation import load_results, scoreboard
+from catdog_helpers.saving import load_model
+from catdog_helpers.splits import load_split, split_rows
+
+METHODS = ["scratch_cnn", "bottleneck", "fine_tuned"]
+FIELDS = {
+    "method": str,
+    "dataset": str,
+    "base": str,
+    "weights": str,
+    "image_size": int,
+    "n_train": int,
+    "n_validation": int,
+    "n_test": int,
+    "split_sha256": str,
+    "test_accuracy": float,
+    "test_interval": list,
+    "interval_method": str,
+    "test_log_loss": float,
+    "train_seconds": float,
+    "epochs": int,
+    "versions": dict,
+    "model": str,
+}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A short run of the whole series on the drawn sample."""
+    folder = tmp_path_factory.mktemp("series")
+    dials = {
+        "DATASET": "sample",
+        "BASE": "sample",
+        "IMAGE_SIZE": 64,
+        "TRAIN": 60,
+        "VALIDATION": 40,
+        "TEST": 60,
+        "EPOCHS": 2,
+        "SEED": 0,
+        "DATA": str(folder / "data"),
+        "OUT": str(folder / "out"),
+    }
+    return runner.run(dials)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_leaves_a_result(out, method):
+    result = json.loads((out / "results" / f"{method}.json").read_text())
+    for name, kind in FIELDS.items():
+        assert isinstance(result[name], kind), name
+    low, high = result["test_interval"]
+    assert 0 <= low <= result["test_accuracy"] <= high <= 1
+    assert result["epochs"] == 2 == len(result["history"]["val_loss"])
+    assert result["n_test"] == 60
+    assert result["train_seconds"] == result["history"]["seconds"][-1] > 0
+
+
+def test_all_methods_were_measured_on_one_split(out):
+    *_, info = load_split(out)
+    hashes = {r["split_sha256"] for r in load_results(out).values()}
+    assert hashes == {info["split_sha256"]}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_model_gives_what_was_measured(out, method):
+    images, manifest, _ = load_split(out)
+    *_, test = split_rows(manifest)
+    model, card = load_model(out / "models" / f"{method}.keras")
+    probabilities = model.predict(images[test].astype("float32"), verbose=0)
+    measured = np.load(out / "results" / f"{method}.npy")
+    np.testing.assert_allclose(probabilities, measured, atol=0.01)
+    assert card["class_names"] == ["cat", "dog"]
+    assert card["image_size"] == 64
+
+
+def test_fine_tuning_moved_the_last_block_and_nothing_before_it(out):
+    frozen, _ = load_model(out / "models" / "bottleneck.keras")
+    tuned, _ = load_model(out / "models" / "fine_tuned.keras")
+    for part, moves in (("front", False), ("back", True), ("head", True)):
+        weights = zip(
+            frozen.get_layer(part).get_weights(),
+            tuned.get_layer(part).get_weights(),
+            strict=True,
+        )
+        moved = [not np.array_equal(a, b) for a, b in weights]
+        assert moved
+        assert set(moved) == {moves}, part
+
+
+def test_executed_notebooks_are_kept_with_their_pictures(out):
+    kept = sorted((out / "notebooks").glob("*.ipynb"))
+    assert len(kept) == 5
+    for path in kept:
+        notebook = nbformat.read(path, as_version=4)
+        assert any(
+            "image/png" in output.get("data", {})
+            for cell in notebook.cells
+            for output in cell.get("outputs", [])
+        ), path.name
+        assert path.with_suffix(".html").stat().st_size > 100_000
+
+
+def test_the_scoreboard_has_a_row_for_each_method(out):
+    assert list(scoreboard(out)["training images"]) == [60, 60, 60]
+
+
+@pytest.mark.slow
+def test_transfer_beats_scratch_on_the_sample(tmp_path):
+    """The default run: intervals that do not overlap."""
+    dials = runner.parse_dials([f"OUT={tmp_path / 'out'}"])
+    scores = scoreboard(runner.run(dials))
+    scratch, *transferred = scores.to_dict("records")
+    assert 0.6 < scratch["test accuracy"] < 0.95
+    for score in transferred:
+        assert score["low"] > scratch["high"]
+
+
+@pytest.mark.slow
+def test_random_weights_are_said_to_be_random(tmp_path):
+    """The control arm: labelled, and no better than the pretrained base."""
+    arguments = ["WEIGHTS=None", f"OUT={tmp_path / 'out'}", "EPOCHS=4"]
+    out = runner.run(runner.parse_dials(arguments))
+    results = load_results(out)
+    assert results["bottleneck"]["weights"] == "random"
+    assert "random base" in scoreboard(out).index[1]
+    assert results["bottleneck"]["test_accuracy"] < 0.8

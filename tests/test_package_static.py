@@ -1,0 +1,203 @@
+"""The package stays thin, and says what each of its functions does."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted((ROOT / "catdog_helpers").glob("*.py"))
+# Import name -> the requirement that brings it, where they differ
+BROUGHT_BY = {
+    "PIL": "Pillow",
+    "sklearn": "scikit-learn",
+    "IPython": "jupyter",
+    "ipywidgets": "jupyter",
+    "jupyter_client": "jupyter",
+    "nbclient": "jupyter",
+    "nbconvert": "jupyter",
+    "nbformat": "jupyter",
+    "urllib3": "requests",
+}
+# Keras imports it; nothing here has to
+NOT_IMPORTED = {"tensorflow"}
+# Keras and matplotlib objects: a hint would need the import
+UNHINTED = {"model", "base_model", "front", "back", "head", "history", "ax"}
+
+modules = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    tree = ast.parse(path.read_text("utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def public_functions(path: Path) -> list[ast.FunctionDef]:
+    """Those that `catdog_helpers` lists, and methods of classes it lists."""
+    import catdog_helpers
+
+    listed = [
+        node
+        for node in ast.parse(path.read_text("utf-8")).body
+        if getattr(node, "name", None) in catdog_helpers.__all__
+    ]
+    for node in list(listed):
+        if isinstance(node, ast.ClassDef):
+            listed += [n for n in node.body if hasattr(n, "args")]
+    return [
+        node
+        for node in listed
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    ]
+
+
+def arguments(function: ast.FunctionDef) -> list[ast.arg]:
+    given = function.args
+    named = given.posonlyargs + given.args + given.kwonlyargs
+    return [a for a in named if a.arg not in ("self", "cls")]
+
+
+def test_the_package_is_thin():
+    lines = {m.name: len(m.read_text("utf-8").splitlines()) for m in MODULES}
+    assert sum(lines.values()) <= 1500, lines
+
+
+@modules
+def test_module_is_short(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 220
+    for function in functions(path):
+        body = function.body
+        if ast.get_docstring(function) is not None:
+            body = body[1:]
+        length = function.end_lineno - body[0].lineno + 1 if body else 0
+        assert length <= 35, f"{function.name}: {length} lines"
+
+
+@modules
+def test_public_functions_are_documented(path):
+    for function in public_functions(path):
+        name, text = function.name, ast.get_docstring(function)
+        assert text, f"{name} has no docstring"
+        for argument in arguments(function):
+            assert "Args:" in text, f"{name} does not say what it takes"
+            said = rf"(?m)^    (\w+, )*{argument.arg}(, \w+)*:"
+            assert re.search(said, text), f"{name}: {argument.arg}"
+        if function.decorator_list:  # a property's text says what it is
+            continue
+        nodes = ast.walk(function)
+        if any(isinstance(n, ast.Return) and n.value for n in nodes):
+            assert re.search("^Return |(Returns|Yields):", text), name
+
+
+@modules
+def test_public_signatures_are_hinted(path):
+    for function in public_functions(path):
+        bare = {a.arg for a in arguments(function) if a.annotation is None}
+        assert bare <= UNHINTED, f"{function.name}: {bare - UNHINTED}"
+
+
+@modules
+def test_no_print(path):
+    if path.stem != "__main__":
+        calls = [
+            node
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Call)
+        ]
+        assert "print" not in {ast.unparse(call.func) for call in calls}
+
+
+def test_import_is_light():
+    heavy = {"tensorflow", "keras", "matplotlib", "sklearn"}
+    code = (
+        "import sys, catdog_helpers; "
+        f"sys.exit(', '.join({heavy} & sys.modules.keys()) or None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"imports {done.stderr}"
+
+
+def test_public_names_exist():
+    import catdog_helpers
+
+    assert list(catdog_helpers.__all__)
+    for name in catdog_helpers.__all__:
+        assert getattr(catdog_helpers, name) is not None
+        assert name in dir(catdog_helpers)
+
+
+def test_requirements_are_what_is_imported():
+    own = {"catdog_helpers", "address", "dials", "run", "google"}
+    needed = set()
+    for source in sources():
+        for node in ast.walk(ast.parse(source)):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            needed |= {name.partition(".")[0] for name in names}
+    needed -= own | sys.stdlib_module_names
+    needed = {BROUGHT_BY.get(name, name) for name in needed}
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    listed = {re.match(r"[\w-]*", line)[0] for line in lines} - {""}
+    assert needed - listed == set()
+    if list((ROOT / "notebooks").glob("*.ipynb")):
+        assert listed - needed - NOT_IMPORTED == set()
+
+
+def sources() -> list[str]:
+    """Code of the package and the notebooks, without `!` and `%` lines."""
+    scripts = [*MODULES, *(ROOT / "notebooks").glob("*.py")]
+    found = [path.read_text("utf-8") for path in scripts]
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                code = "".join(cell["source"])
+                found.append(re.sub(r"(?m)^(\s*)[!%].*", r"\1pass", code))
+    return found
+
+
+def test_constraints_satisfy_the_requirements():
+    from packaging.requirements import Requirement
+
+    pinned = {}
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
+            name, _, version = line.partition("==")
+            pinned[re.sub(r"[-_.]+", "-", name).lower()] = version
+    for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            wanted = Requirement(line)
+            assert pinned[wanted.name.lower()] in wanted.specifier
+
+
+def test_colab_satisfies_the_requirements():
+    from packaging.requirements import Requirement
+
+    # Colab's GPU runtime, googlecolab/backend-info of 2026-08-19
+    colab = {
+        "tensorflow": "2.20.0",
+        "keras": "3.13.2",
+        "numpy": "2.1.3",
+        "pandas": "2.2.2",
+        "scipy": "1.16.3",
+        "scikit-learn": "1.6.1",
+        "matplotlib": "3.10.0",
+        "pillow": "11.3.0",
+        "requests": "2.32.4",
+        "tqdm": "4.67.3",
+        "filelock": "3.32.3",
+    }
+    for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#") and line != "jupyter>=1.0":
+            wanted = Requirement(line)
+            assert colab[wanted.name.lower()] in wanted.specifier
