@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         rows = predict(options.model, options.paths)
         return _print(rows, options.csv)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
 

@@ -93,7 +93,7 @@ def require_space(folder: Path, n_bytes: int) -> None:
             errno.ENOSPC,
             f"The disk of {folder} is too full. Received: {free / 1e6:,.0f} MB "
             f"free of the {needed / 1e6:,.0f} MB needed. Free some or choose "
-            "another data_dir, and run again to go on",
+            "another data_dir, and run again to go on.",
         )
 
 
@@ -142,7 +142,7 @@ def _count(folder: Path) -> dict[str, int]:
 
 def _extract(archive: Path, folder: Path) -> None:
     packed, total = archive.stat().st_size, 0
-    require_space(folder, packed)
+    require_space(folder.parent, packed)
     bar = tqdm(desc=archive.name, total=packed, unit="B", unit_scale=True)
     try:
         for n_files, (name, size, source) in enumerate(_members(archive), 1):
@@ -166,7 +166,7 @@ def _extract(archive: Path, folder: Path) -> None:
 
 def _write(source, size: int, folder: Path, path: PurePosixPath) -> None:
     if is_wanted(path):
-        require_space(folder, size)
+        require_space(folder.parent, size)
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         with (folder / path).open("xb") as file:
             shutil.copyfileobj(source, file)

@@ -73,7 +73,7 @@ def load_base(
             f"`base` must be one of {', '.join(BASES)} or the path of a "
             f".keras file. Received: {str(base)!r}"
         )
-    if weights is not None and Path(weights).suffix:
+    if weights not in (None, "imagenet"):
         _load_weights(model, Path(weights))
     model.trainable = False
     return model
@@ -92,7 +92,7 @@ def default_cut(base: str | Path) -> str | None:
     return BASES[str(base)].cut if str(base) in BASES else None
 
 
-def split_base(base_model, cut: str):
+def split_base(base_model, cut: str | None):
     """Cut a base in two at one tensor.
 
     `back(front(x))` equals `base_model(x)`: the layers are shared, not copied.
@@ -100,7 +100,8 @@ def split_base(base_model, cut: str):
     Args:
         base_model: What `load_base` returned.
         cut: Name of the layer whose output is the cut, or
-            "<name>.input" for a layer's input.
+            "<name>.input" for a layer's input. `None`: all of it is front,
+            and back passes on what it gets.
 
     Returns:
         front, back: Two `keras.Model`s.
@@ -110,25 +111,41 @@ def split_base(base_model, cut: str):
     """
     import keras
 
-    name, _, side = cut.partition(".")
-    names = [layer.name for layer in base_model.layers]
-    if name not in names or side not in ("", "input"):
-        raise ValueError(
-            f"`cut` must name a layer of the base. Received: {cut!r}; its last "
-            f"layers are {', '.join(names[-8:])}"
-        )
-    layer = base_model.get_layer(name)
-    tensor = layer.input if side else layer.output
-    inputs = base_model.inputs[0]
+    inputs, outputs = base_model.inputs[0], base_model.outputs[0]
+    tensor = outputs if cut is None else _tensor_at(base_model, cut)
     front = keras.Model(inputs, tensor, name="front")
+    if tensor is outputs:
+        same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
+        return front, keras.Sequential(same, name="back")
     try:
-        back = keras.Model(tensor, base_model.outputs[0], name="back")
+        back = keras.Model(tensor, outputs, name="back")
     except ValueError:
         raise ValueError(
             f"`cut` must be the only way through the base: a path leads "
             f"around {cut!r}"
         ) from None
     return front, back
+
+
+def read_keras(path: Path):
+    """Load a saved Keras model, compiled for nothing.
+
+    Args:
+        path: The `.keras` file.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ValueError: If it is no such file, in one line.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # a damaged file can raise nearly anything
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path} is no Keras model: {reason}") from None
 
 
 def weights_sha256(model) -> str:
@@ -146,6 +163,18 @@ def weights_sha256(model) -> str:
         digest.update(f"{weight.shape}{weight.dtype}".encode())
         digest.update(weight.tobytes())
     return digest.hexdigest()
+
+
+def _tensor_at(base_model, cut: str):
+    name, _, side = cut.partition(".")
+    names = [layer.name for layer in base_model.layers]
+    if name not in names or side not in ("", "input"):
+        raise ValueError(
+            f"`cut` must name a layer of the base. Received: {cut!r}; its last "
+            f"layers are {', '.join(names[-8:])}"
+        )
+    layer = base_model.get_layer(name)
+    return layer.input if side else layer.output
 
 
 def _build(base: str, weights, image_size: int | None):
@@ -176,14 +205,18 @@ def _load(path: Path, weights):
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no saved base model at {path}")
-    model = keras.models.load_model(path, compile=False)
+    model = read_keras(path)
     shapes = model.inputs[0].shape, model.outputs[0].shape
     if len(shapes[0]) != 4 or shapes[0][-1] != 3 or len(shapes[1]) != 4:
         raise ValueError(
             f"{path.name} must turn RGB images into a feature map. Received: "
             f"a model from {shapes[0]} to {shapes[1]}"
         )
-    return keras.models.clone_model(model) if weights is None else model
+    # A loaded Sequential has called its layers several times: no graph to cut.
+    copy = keras.models.clone_model(model)
+    if weights is not None:
+        copy.set_weights(model.get_weights())
+    return copy
 
 
 def _load_weights(model, path: Path) -> None:

@@ -1,32 +1,33 @@
-"""Batches from a stored array, with flips and zoomed crops, for any backend."""
+"""Batches of a stored array by row number, augmented, for every backend."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+ASPECT = 4 / 3  # greatest stretch of a crop (Szegedy et al. 2015, section 6)
+
 
 class Batches(keras.utils.PyDataset):
-    """Serve batches of a (memory-mapped) array by row numbers.
+    """Serve a (memory-mapped) array in batches, by row number.
 
-    Batch `k` of epoch `e` depends on nothing but `(seed, e, k)`: two runs see
-    the same pictures in the same order, whatever thread makes them.
+    Batch `k` of epoch `e` depends on `(seed, e, k)` alone: two runs see the
+    same pictures in the same order, whichever thread makes them. Call `fit`
+    with `shuffle=False`: by default Keras shuffles the batches once more.
 
     Args:
-        images: `(n, side, side, 3)` uint8 array of images; without `augment`
-            and `size` any array whose first axis is the row, e.g. features.
-        labels: `(n,)` integers, one for each row of `images`.
-        rows: row numbers to serve; all of them by default.
-        batch_size: rows a batch; the last one may be smaller.
-        shuffle: draw a new order each epoch.
-        augment: mirror half of the images and cut a random rectangle of each
-            (see `scale`), stretched to the full side.
-        size: side of the images served, in pixels; that of `images` by
-            default.
-        scale: least and greatest area of the rectangle, as a share of the
-            image (Szegedy et al. 2015, "Going deeper with convolutions", 6).
-        seed: of the order and of the augmentation.
-        **kwargs: `workers`, `max_queue_size` of `keras.utils.PyDataset`.
+        images: `(n, side, side, 3)` uint8 images in [0, 255]; with neither
+            `augment` nor `size` any array of `n` rows, e.g. features.
+        labels: `(n,)` integers, the class of each row of `images`.
+        rows: Row numbers to serve; all of them if `None`.
+        batch_size: Rows in a batch; the last one may be smaller.
+        shuffle: Whether each epoch has an order of its own.
+        augment: Whether to mirror every other image, by chance, and to serve
+            a random rectangle of each, stretched to the whole square.
+        size: Side of the images served, in pixels; as stored if `None`.
+        scale: Least and greatest share of the image's area in a rectangle.
+        epoch: Number of the first epoch.
+        seed: Seed of order and augmentation.
     """
 
     def __init__(
@@ -39,12 +40,11 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool = False,
         augment: bool = False,
         size: int | None = None,
-        scale: tuple[float, float] = (0.35, 1.0),
-        mirrored: np.ndarray | None = None,
+        scale: tuple[float, float] = (0.6, 1.0),
+        epoch: int = 0,
         seed: int = 0,
-        **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__()
         self.images, self.labels = images, np.asarray(labels)
         self.rows = np.arange(len(images)) if rows is None else np.array(rows)
         self.batch_size, self.shuffle, self.augment = (
@@ -52,52 +52,49 @@ class Batches(keras.utils.PyDataset):
             shuffle,
             augment,
         )
-        self.size, self.scale, self.seed = size, scale, seed
-        self.mirrored = mirrored
-        self.epoch = 0
+        self.size, self.scale = size, scale
+        self.epoch, self.seed = epoch, seed
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
-    def order(self) -> np.ndarray:
-        """Return the row numbers in the order of the present epoch."""
-        if not self.shuffle:
-            return self.rows
-        return np.random.default_rng((self.seed, self.epoch)).permutation(
-            self.rows
-        )
-
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.rows
+        if self.shuffle:
+            rng = np.random.default_rng((self.seed, self.epoch))
+            rows = rng.permutation(rows)
         start = index * self.batch_size
-        rows = self.order()[start : start + self.batch_size]
+        rows = rows[start : start + self.batch_size]
+        if not self.augment and self.size in (None, self.images.shape[1]):
+            return self.images[rows], self.labels[rows]
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        if self.augment:
-            side = self.size or self.images.shape[1]
-            x = np.stack(
-                [crop(self.images[r], side, self.scale, rng) for r in rows]
-            )
-        else:
-            x = self.images[rows]
-            if self.mirrored is not None:
-                flip = rng.random(len(rows)) < 0.5
-                x[flip] = self.mirrored[rows[flip]]
-        return x, self.labels[rows]
+        return self._cut(rows, rng), self.labels[rows]
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
+        """Count the epoch; `fit` does it once before its first one, too."""
         self.epoch += 1
 
+    def _cut(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        n, side = len(rows), self.images.shape[1]
+        crops = np.tile([0.0, 0.0, 1.0, 1.0], (n, 1)), np.zeros(n, bool)
+        if self.augment:
+            crops = random_crops(n, self.scale, rng), rng.random(n) < 0.5
+        centres = (np.arange(self.size or side) + 0.5) / (self.size or side)
+        batch = np.empty((n, len(centres), len(centres), 3), np.uint8)
+        for out, row, (top, left, height, width), mirror in zip(
+            batch, rows, *crops, strict=True
+        ):
+            # Nearest pixels, by index: what augmentation costs is a copy.
+            y = ((top + height * centres) * side).astype(int)
+            x = ((left + width * centres) * side).astype(int)
+            out[:] = self.images[row][y[:, None], x[::-1] if mirror else x]
+        return batch
 
-def crop(image, size, scale, rng):
-    side = image.shape[0]
-    area = rng.uniform(*scale)
-    ratio = np.exp(rng.uniform(-0.2877, 0.2877))
-    h = min(1.0, np.sqrt(area / ratio)) * side
-    w = min(1.0, np.sqrt(area * ratio)) * side
-    y = rng.uniform(0, side - h)
-    x = rng.uniform(0, side - w)
-    steps = (np.arange(size) + 0.5) / size
-    r = (y + h * steps).astype(int)
-    c = (x + w * steps).astype(int)
-    if rng.random() < 0.5:
-        c = c[::-1]
-    return image[r[:, None], c]
+
+def random_crops(n, scale, rng):
+    """Draw `n` rectangles `(top, left, height, width)`, as shares of 1."""
+    area = rng.uniform(*scale, n)
+    stretch = np.exp(rng.uniform(-1, 1, n) * np.log(ASPECT) / 2)
+    height, width = np.minimum(1, np.sqrt(area) * [stretch, 1 / stretch])
+    top, left = rng.uniform(size=(2, n)) * (1 - np.stack([height, width]))
+    return np.stack([top, left, height, width], axis=1)

@@ -15,18 +15,12 @@ from requests.exceptions import SSLError
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from catdog_helpers.archive import (
-    find_problem,
-    is_web_page,
-    require_space,
-    sha256_of,
-)
+from catdog_helpers import archive
 
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 ATTEMPTS, BACKOFF, MAX_WAIT = 5, 1.0, 60.0  # waits in seconds, each doubled
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP status worth a retry
-CHUNK = 2**16
-IN_BYTES = {"unit": "B", "unit_scale": True}
+CHUNK, IN_BYTES = 2**16, {"unit": "B", "unit_scale": True}
 
 
 class GiveUp(RequestException):
@@ -45,7 +39,7 @@ def download(
 
     Args:
         urls: Addresses of the file, tried in this order.
-        path: Where to; a file that was put there by hand is used.
+        path: Where to, in a folder that exists; what is there is used.
         size: Its bytes, if known.
         sha256: Its SHA-256; if not known, that of the first download is kept
             beside it, and later ones must have the same.
@@ -59,21 +53,20 @@ def download(
         ValueError: If the file that is there is another one.
     """
     record = path.with_name(f"{path.name}.sha256")
-    recorded = re.match(r"[0-9a-f]{64}\b", _read(record))
-    known = sha256 or (recorded[0] if recorded else "")
+    known = sha256 or re.match("[0-9a-f]{64} |", _read(record))[0].strip()
     if not path.exists():
         _download_from_any(urls, path, size, known, room)
-    elif problem := find_problem(path, size, known):
+    elif problem := archive.find_problem(path, size, known):
         raise ValueError(
             f"This is not the file expected. Received: {path} ({problem}). "
             "Move it away to download it, or put the right one in its place."
         )
     if not known:
-        known = sha256_of(path)
+        known = archive.sha256_of(path)
         record.write_text(f"{known}  {path.name}\n", encoding="utf-8")
         warnings.warn(
-            f"No SHA-256 is published for {path.name}: that of this first "
-            f"download is recorded and expected from now on, {known}",
+            f"No SHA-256 is known for {path.name}: it is trusted this first "
+            f"time, and {known} is recorded and expected from now on",
             stacklevel=3,
         )
     return path
@@ -87,30 +80,28 @@ def is_safe(url: str) -> bool:
 
 
 def _download_from_any(urls, path, size, sha256, room) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     problems = []
     for url in urls:
         key = hashlib.sha256(url.encode()).hexdigest()[:8]
         part = path.with_name(f"{path.name}.{key}.part")
         problem = _download(url, part, size, sha256, room)
         if not problem:
-            for left in path.parent.glob(f"{path.name}.*.part*"):
-                if left != part:
-                    left.unlink()
+            for left in {*path.parent.glob(f"{path.name}.*.part*")} - {part}:
+                left.unlink()
             part.replace(path)
             return
         problems.append(f"{url}: {problem}")
-    by_hand = f" (SHA-256 {sha256})" if sha256 else ""
     raise ConnectionError(
         f"Cannot download {path.name}. Received: {'; '.join(problems)}. Run "
-        f"again to go on, or put the file at {path.resolve()}{by_hand}."
+        f"again to go on, or put the file by hand at {path.resolve()} "
+        f"(SHA-256 {sha256 or 'not known'})."
     )
 
 
 def _download(url: str, part: Path, size, sha256, room) -> str:
     """Fill `part` from one address; return "" or what is wrong for good."""
     resumed, failures = part.exists(), 0
-    while True:
+    while not size or _length(part) != size:  # else killed before the rename
         before = _length(part)
         try:
             _request(url, part, size, room)
@@ -122,7 +113,7 @@ def _download(url: str, part: Path, size, sha256, room) -> str:
             if wait is None or failures == ATTEMPTS:
                 return _reason(error)
             time.sleep(wait)
-    problem = find_problem(part, size, sha256)
+    problem = archive.find_problem(part, size, sha256)
     if problem:
         part.unlink()
         if resumed:  # its start may be at fault
@@ -134,25 +125,21 @@ def _request(url: str, part: Path, size: int | None, room: int) -> None:
     """Ask once for what `part` lacks, and append what comes."""
     tag = part.with_name(f"{part.name}.tag")  # the version `part` is of
     have, version = _length(part), _read(tag)
-    if size and have == size:  # it was killed before the rename
-        return
     headers = {"Accept-Encoding": "identity"}
     if have and version:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
     with requests.Session() as session:
-        session.max_redirects = 10
+        session.stream, session.max_redirects = True, 10
         session.hooks["response"].append(_check_redirect)
-        response = session.get(
-            url, headers=headers, stream=True, timeout=TIMEOUT
-        )
+        response = session.get(url, headers=headers, timeout=TIMEOUT)
         left = response.raw.length_remaining or 0
         chunks = response.raw.stream(CHUNK, decode_content=False)
         if response.status_code in (206, 416):
-            _check_range(response, part, version, size)
+            _check_range(response, part, version)
         else:
             response.raise_for_status()
             first = next(chunks, b"")
-            if is_web_page(first):  # before anything is overwritten
+            if archive.is_web_page(first):  # before anything is overwritten
                 raise GiveUp("a web page, no archive (a log-in? a proxy?)")
             if size and left not in (0, size):
                 raise GiveUp(f"{left:,} bytes instead of {size:,}")
@@ -161,7 +148,7 @@ def _request(url: str, part: Path, size: int | None, room: int) -> None:
             tag.unlink(missing_ok=True)
             part.write_bytes(b"")
             tag.write_text(_version(response), encoding="utf-8")
-        require_space(part.parent, left + (room or left))
+        archive.require_space(part.parent, left + (room or left))
         _append(chunks, part, size or (left and _length(part) + left))
 
 
@@ -170,7 +157,7 @@ def _append(chunks: Iterable[bytes], part: Path, total: int) -> None:
     bar = tqdm(desc=name, initial=have, total=total or None, **IN_BYTES)
     with bar, part.open("ab") as file:
         for chunk in chunks:
-            require_space(part.parent, len(chunk))
+            archive.require_space(part.parent, len(chunk))
             file.write(chunk)
             bar.update(len(chunk))
             if total and file.tell() > total:
@@ -179,13 +166,12 @@ def _append(chunks: Iterable[bytes], part: Path, total: int) -> None:
         raise ProtocolError("the connection was cut")
 
 
-def _check_range(response: Response, part: Path, version: str, size) -> None:
+def _check_range(response: Response, part: Path, version: str) -> None:
     """Start over if what is sent is not the rest of the same file."""
     sent = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d{1,15})-\d+/(\d+|\*)", sent)
     continues = match and int(match[1]) == _length(part)
-    fits = match and (not size or match[2] in ("*", str(size)))
-    if not (continues and fits and _version(response) in ("", version)):
+    if not (continues and _version(response) in ("", version)):
         part.unlink(missing_ok=True)
         raise ProtocolError("another part than asked for was sent")
 
@@ -199,9 +185,8 @@ def _check_redirect(response: Response, **_) -> None:
 
 def _version(response: Response) -> str:
     """Return what If-Range may name this version of the file by, or ""."""
-    tag = response.headers.get("ETag", "W/")
-    weak = tag.startswith("W/")
-    return response.headers.get("Last-Modified", "") if weak else tag
+    tag, date = map(response.headers.get, ("ETag", "Last-Modified"))
+    return tag if tag and not tag.startswith("W/") else date or ""
 
 
 def _seconds_to_wait(error: Exception, failures: int) -> float | None:
@@ -222,6 +207,8 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.response.status_code} {error.response.reason}"
     if isinstance(error, ProtocolError):
         return "the connection was cut"
+    if type(error) is requests.ConnectionError:
+        return "no connection (is there a network?)"
     return type(error).__name__  # says it; the text of these is very long
 
 

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.bases import weights_sha256
+from catdog_helpers.saving import write_json
 
 VERSION = 1  # raise it when the same model and images would give others
 
@@ -63,18 +64,17 @@ def extract_features(
     folder = folder if folder.name == "features" else folder / "features"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}-{key[:16]}.npy"
-    if not path.is_file():
-        start = time.perf_counter()
-        partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
-        shape = (len(images), *model.output_shape[1:])
-        out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
-        bar = f"extract {name}{_changed(folder, name, parts)}"
-        options = {"mirrored": mirrored, "batch_size": batch_size, "bar": bar}
-        _run(model, images, rows, out, **options)
-        seconds = time.perf_counter() - start
-        record = {"key": key, "parts": parts, "seconds": seconds}
-        path.with_suffix(".json").write_text(json.dumps(record))
-        os.replace(partial, path)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            start = time.perf_counter()
+            bar = f"extract {name}{_changed(folder, name, parts)}"
+            options = {"mirrored": mirrored, "batch_size": batch_size}
+            partial = path.with_suffix(".partial")
+            _run(model, images, rows, partial, dtype, bar=bar, **options)
+            seconds = time.perf_counter() - start
+            record = {"key": key, "parts": parts, "seconds": seconds}
+            write_json(path.with_suffix(".json"), record)
+            os.replace(partial, path)
     return np.load(path, mmap_mode="r")
 
 
@@ -91,14 +91,21 @@ def provenance(array: np.ndarray) -> dict:
     return json.loads(Path(array.filename).with_suffix(".json").read_text())
 
 
-def _run(model, images, rows, out, *, mirrored, batch_size, bar) -> None:
+def _run(
+    model, images, rows, partial, dtype, *, mirrored, batch_size, bar
+) -> None:
+    # The model may take images of any size: its own output has no shape then.
+    shape = model.compute_output_shape((len(images), *images.shape[1:]))
+    out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
     batches = range(0, len(rows), batch_size)
     for first in tqdm(batches, bar, unit=" batches"):
         batch = rows[first : first + batch_size]
         x = images[batch].astype(np.float32)
         x = model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
-        out[batch] = x
+        with np.errstate(over="ignore"):
+            out[batch] = x
         if not np.isfinite(out[batch]).all():
+            partial.unlink()
             raise ValueError(
                 f"features as large as {np.abs(x).max():.3g} do not fit "
                 f"{out.dtype}: use dtype='float32'"
@@ -113,7 +120,7 @@ def _changed(folder: Path, name: str, parts: dict) -> str:
         return ""
     old = json.loads(records[-1].read_text())["parts"]
     changed = [part for part in parts if old.get(part) != parts[part]]
-    return f" (changed: {', '.join(changed)})"
+    return f" (changed: {', '.join(changed)})" if changed else ""
 
 
 def _sha256(data: bytes) -> str:

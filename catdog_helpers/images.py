@@ -1,6 +1,7 @@
 """Read a photograph: the one decoder for training and prediction."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,14 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     if isinstance(source, Image.Image):
         return source
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    # What Pillow warns of here either raises below or does no harm.
+    warnings.filterwarnings("ignore", module="PIL", append=True)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise ValueError(_why_no_image(data)) from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"too large: {error}") from None
     except Exception as error:  # a damaged header can raise nearly anything
         raise ValueError(f"damaged header: {_first_line(error)}") from None
     if image.width * image.height > MAX_PIXELS:
@@ -103,6 +108,8 @@ def to_array(image: Image.Image, image_size: int) -> np.ndarray:
     try:
         # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 scale.
         image.draft(None, side)
+        image.getexif()  # keeps the rotation; Pillow fails to copy odd tags
+        image.info.pop("exif", None)
         image = _to_rgb(ImageOps.exif_transpose(image))
         image = image.resize(side, Image.Resampling.BICUBIC, reducing_gap=2.0)
     except Exception as error:  # decoders raise OSError, SyntaxError, …

@@ -62,13 +62,39 @@ def prepare(
             partial = Path(f"{target}.partial-{uuid.uuid4().hex[:8]}")
             partial.mkdir()
             manifest = _decode_all(folder, files, partial, image_size, workers)
-            manifest.to_csv(partial / "manifest.csv", index=False)
-            record = {"listing": listing, "key": _key(manifest, image_size)}
+            write_manifest(manifest, partial / "manifest.csv")
+            key = images_key(manifest, image_size)
+            record = {"listing": listing, "key": key}
             (partial / "images.json").write_text(json.dumps(record))
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
     images = np.load(target / "images.npy", mmap_mode="r")
     return images, read_manifest(target / "manifest.csv")
+
+
+def images_key(manifest: pd.DataFrame, image_size: int) -> str:
+    """Hash what the prepared images depend on: bytes, order and size.
+
+    Args:
+        manifest: What `prepare` returned.
+        image_size: Side of the images in pixels.
+
+    Returns:
+        64 hexadecimal digits, those which stand in `images.json`.
+    """
+    text = f"{VERSION} {image_size} {' '.join(manifest.sha256)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
+    """Write a manifest so that `read_manifest` gives it back.
+
+    Args:
+        manifest: One row per file.
+        path: The CSV file.
+    """
+    # File names may hold bytes that are no text.
+    manifest.to_csv(path, index=False, errors="surrogateescape")
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:
@@ -82,7 +108,12 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     """
     text = ["path", "class", "sha256", "format", "mode", "status", "reason"]
     dtypes = dict.fromkeys([*text, "given_split", "split"], str)
-    return pd.read_csv(path, dtype=dtypes, keep_default_na=False)
+    return pd.read_csv(
+        path,
+        dtype=dtypes,
+        keep_default_na=False,
+        encoding_errors="surrogateescape",
+    )
 
 
 def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -188,12 +219,6 @@ def _listing(folder: Path, files: pd.DataFrame) -> str:
         entry = (row.path, row[2], row.split, stat.st_size, stat.st_mtime_ns)
         digest.update(repr(entry).encode())
     return digest.hexdigest()
-
-
-def _key(manifest: pd.DataFrame, image_size: int) -> str:
-    """Hash what the array depends on: the files' bytes, order and size."""
-    text = f"{VERSION} {image_size} {' '.join(manifest.sha256)}"
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _recorded(target: Path) -> dict:

@@ -1,7 +1,58 @@
-"""stub"""
+"""The models: a small convolutional network, and heads on a frozen base."""
+
+import math
+
 import keras
 from keras import layers
-def build_cnn(image_size, n_classes):
-    m=[keras.Input((image_size,image_size,3)),layers.Rescaling(1/255)]
-    for f in (16,32,64): m+=[layers.Conv2D(f,3,strides=2,use_bias=False),layers.BatchNormalization(),layers.ReLU()]
-    return keras.Sequential(m+[layers.GlobalAveragePooling2D(),layers.Dense(n_classes,activation="softmax")])
+
+
+def build_cnn(
+    image_size: int,
+    n_classes: int,
+    *,
+    widths: tuple[int, ...] = (32, 64, 128, 256),
+    dropout: float = 0.2,
+) -> keras.Model:
+    """Build a small residual network with random weights.
+
+    Images above 100 px are first averaged down to at most that. Global
+    average pooling lets the same weights take images of any size: training
+    may begin with small ones, which cost less.
+
+    Args:
+        image_size: Side of the images that the network is meant for, pixels.
+        n_classes: Number of classes, 2 or more.
+        widths: Filters of each stage; each has half the resolution of the
+            one before.
+        dropout: Share of the last features left out during training.
+
+    Returns:
+        Model from raw RGB images `(batch, height, width, 3)` in [0, 255] to
+        probabilities `(batch, n_classes)`, float32.
+    """
+    inputs = keras.Input((None, None, 3))
+    pool = math.ceil(image_size / 100)
+    x = layers.AveragePooling2D(pool)(inputs) if pool > 1 else inputs
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    x = _conv_block(x, widths[0], strides=2)
+    for width in widths[1:]:
+        x = layers.MaxPooling2D()(x)
+        x = _conv_block(x, width)
+        shortcut = x
+        x = _conv_block(x, width)
+        x = layers.Add()([shortcut, _conv_block(x, width, activation=None)])
+        x = layers.Activation("relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(dropout)(x)
+    outputs = layers.Dense(n_classes, activation="softmax", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="scratch_cnn")
+
+
+def _conv_block(x, width, *, strides=1, activation="relu"):
+    # Batch normalisation has a shift of its own, hence no bias before it.
+    x = layers.Conv2D(
+        width, 3, strides=strides, padding="same", use_bias=False
+    )(x)
+    # Short runs have few steps: averages over 10 batches, not over 100.
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    return layers.Activation(activation)(x) if activation else x

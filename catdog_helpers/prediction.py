@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.archive import IMAGES
+from catdog_helpers.archive import IMAGES, is_clutter
 from catdog_helpers.images import read_image
 from catdog_helpers.saving import load_model
 
@@ -66,8 +66,9 @@ def find_photographs(paths: Iterable[str | Path]) -> Iterator[Path]:
     """
     for path in map(Path, paths):
         if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.is_file())
-            yield from (p for p in inside if p.suffix.lower() in IMAGES)
+            inside = sorted(p for p in path.rglob("*") if p.is_file())
+            photographs = (p for p in inside if p.suffix.lower() in IMAGES)
+            yield from (p for p in photographs if not is_clutter(p.name))
         else:
             yield path
 

@@ -5,7 +5,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from catdog_helpers.bases import weights_sha256
+from catdog_helpers.bases import read_keras, weights_sha256
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
@@ -57,14 +57,8 @@ def load_model(path: str | Path):
                 f"there is no {file}: a model is a .keras file with a .json "
                 "of the same name beside it, as notebooks 02 to 04 write them"
             )
-    import keras
-
     card = json.loads(card_path.read_text(encoding="utf-8"))
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path} is no model of ours: {reason}") from None
+    model = read_keras(path)
     if card.get("weights_sha256") != weights_sha256(model):
         raise ValueError(f"{path} and {card_path.name} do not belong together")
     return model, card

@@ -175,7 +175,7 @@ def _locked(target: Path) -> Iterator[None]:
     try:
         target.mkdir(parents=True, exist_ok=True)
         with FileLock(target / ".lock"):
-            for left in target.glob(".images.*.tmp"):
+            for left in target.glob(".images.*.tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield
     except OSError as error:

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.manifest import has_other_label, read_manifest
+from catdog_helpers.features import provenance
+from catdog_helpers.manifest import (
+    has_other_label,
+    images_key,
+    read_manifest,
+    write_manifest,
+)
+from catdog_helpers.saving import write_json
 
 SPLITS = ("train", "validation", "test")
 
@@ -46,28 +53,20 @@ def split(
     usable = manifest[usable_rows(manifest)]
     open_to = _open_to(usable)
     sizes = _sizes(usable, open_to, train, validation, test)
-    shares = (
-        pd.DataFrame(
-            {
-                part: _shares(usable["class"][open_to[part]], sizes[part])
-                for part in SPLITS
-            }
-        )
-        .fillna(0)
-        .astype(int)
-    )
     order = [_hash(f"{seed} {sha256}") for sha256 in usable.sha256]
-    shuffled = usable.assign(order=order).sort_values("order")
+    left = usable.assign(order=order).sort_values("order")
     class_names = sorted(manifest["class"].unique())
-    result = manifest.assign(
-        label=manifest["class"].map(class_names.index), split=""
-    )
-    for name in class_names:
-        members = shuffled[shuffled["class"] == name]
-        share = shares.reindex(class_names, fill_value=0).loc[name].to_dict()
-        chosen = _deal(members, share, open_to)
-        _check(name, members, chosen, share)
-        result.loc[chosen.index, "split"] = chosen
+    label = manifest["class"].map(class_names.index)
+    result = manifest.assign(label=label, split="")
+    for part in reversed(SPLITS):  # what is dealt later moves nothing before
+        pool = left[open_to[part][left.index]]
+        shares = _shares(pool["class"], sizes[part])
+        for name in class_names:
+            members = pool[pool["class"] == name]
+            chosen = _deal(members, shares.get(name, 0))
+            _check(name, members, chosen, part, shares)
+            result.loc[chosen, "split"] = part
+            left = left.drop(chosen)
     return result
 
 
@@ -142,7 +141,7 @@ def save_split(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    manifest.to_csv(out / "manifest.csv", index=False)
+    write_manifest(manifest, out / "manifest.csv")
     info = {
         "dataset": str(dataset),
         "folder": str(Path(folder).resolve()),
@@ -154,7 +153,7 @@ def save_split(
     }
     rows = zip(SPLITS, split_rows(manifest), strict=True)
     info |= {f"n_{name}": len(members) for name, members in rows}
-    (out / "dataset.json").write_text(json.dumps(info, indent=2))
+    write_json(out / "dataset.json", info)
     return info
 
 
@@ -174,7 +173,7 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
         ValueError: If the files do not belong together.
     """
     path = Path(out) / "dataset.json"
-    info = json.loads(path.read_text()) if path.is_file() else {}
+    info = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     if not info or not Path(info["images"]).is_file():
         missing = info.get("images", path)
         raise FileNotFoundError(
@@ -182,7 +181,7 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
         )
     manifest = read_manifest(path.with_name("manifest.csv"))
     images = np.load(info["images"], mmap_mode="r")
-    fits = len(images) == len(manifest)
+    fits = provenance(images)["key"] == images_key(manifest, images.shape[1])
     if not fits or split_sha256(manifest) != info["split_sha256"]:
         raise ValueError(
             f"{path.parent}: manifest.csv, dataset.json and the prepared "
@@ -244,27 +243,20 @@ def _shares(classes: pd.Series, size: int) -> pd.Series:
     return whole
 
 
-def _deal(members: pd.DataFrame, share: dict, open_to: dict) -> pd.Series:
-    """Deal whole groups of copies out to test, validation and train."""
-    chosen = pd.Series("", index=members.index)
-    left = dict(share)
+def _deal(members: pd.DataFrame, share: int) -> list[int]:
+    """Choose whole groups of copies, so many images at most."""
+    chosen = []
     for rows in members.groupby("group", sort=False).groups.values():
-        for part in reversed(SPLITS):
-            if len(rows) <= left[part] and open_to[part][rows].all():
-                chosen[rows] = part
-                left[part] -= len(rows)
-                break
+        if len(chosen) + len(rows) <= share:
+            chosen += list(rows)
     return chosen
 
 
-def _check(name: str, members: pd.DataFrame, chosen: pd.Series, share) -> None:
-    got = {part: int((chosen == part).sum()) for part in SPLITS}
-    largest = members.groupby("group").size().max()
+def _check(name: str, members, chosen: list, part: str, shares) -> None:
     # A group of copies that does not fit may leave a place or two open.
-    short = max(share[part] - got[part] for part in SPLITS)
-    if min(got.values()) < 1 or short >= largest:
+    if not chosen or len(members) < shares[name]:
         raise ValueError(
-            f"class {name!r} has {len(members):,} usable images, too few for "
-            f"{share}: choose other TRAIN, VALIDATION, TEST, or bring more "
-            "images of it"
+            f"class {name!r} has {len(members):,} images left for {part}, too "
+            f"few for {shares.to_dict()}: choose another {part.upper()}, or "
+            "bring more images of it"
         )

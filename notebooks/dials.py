@@ -10,8 +10,6 @@ from urllib.parse import urlparse
 
 import nbformat
 
-from catdog_helpers.bases import BASES
-
 ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
 SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 200, "TEST": 500}
@@ -51,7 +49,7 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
     if dials["DATASET"] == "sample":
         dials = SAMPLE_DIALS | dials
     dials.setdefault("BASE", "VGG16")
-    row = BASES.get(dials["BASE"])
+    row = _bases().get(dials["BASE"])
     dials.setdefault("IMAGE_SIZE", row.image_size if row else 192)
     dials.setdefault("OUT", str(ROOT / "runs" / run_name(dials)))
     return dials
@@ -127,13 +125,20 @@ def _dataset(text: str) -> str:
     return _path(text)
 
 
+def _bases() -> dict:
+    from catdog_helpers.bases import BASES
+
+    return BASES
+
+
 def _base(text: str) -> str:
-    if text in BASES:
+    bases = _bases()
+    if text in bases:
         return text
     if not (text.endswith(".keras") and os.path.isfile(_path(text))):
         raise DialError(
             "must be a known name or a .keras file that exists. "
-            f"{_choices(text, BASES)}."
+            f"{_choices(text, bases)}."
         )
     return _path(text)
 

@@ -39,8 +39,7 @@ def run(
         notebooks: Files to execute. Defaults to 01 to 05 of this folder.
 
     Returns:
-        The run's folder, `OUT`. Its `notebooks/` holds each notebook as it
-        was executed and an HTML copy, also of one that failed.
+        `OUT`; its `notebooks/` holds them as executed, also one that failed.
 
     Raises:
         DialError: If no notebook has one of the dials.
@@ -50,7 +49,7 @@ def run(
     paths = [Path(path).resolve() for path in notebooks or series]
     loaded = [nbformat.read(path, as_version=4) for path in paths]
     values = {"DATA": str(ROOT / "data"), **dials}
-    used = {"DATASET", "BASE", "OUT"}
+    used = {"DATASET", "BASE", "IMAGE_SIZE", "OUT"}
     used.update(*[inject(notebook, values) for notebook in loaded])
     if unused := sorted(dials.keys() - used):
         raise DialError(f"No notebook has the dial {', '.join(unused)}.")
@@ -90,9 +89,8 @@ async def _execute(client: NotebookClient, path: Path):
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     try:
-        # TensorFlow's C++ part writes its log there
-        quiet = {"env": env, "stderr": asyncio.subprocess.DEVNULL}
-        await client.async_start_new_kernel(cwd=str(path.parent), **quiet)
+        given = {"env": env, "stderr": asyncio.subprocess.DEVNULL}
+        await client.async_start_new_kernel(cwd=str(path.parent), **given)
         await client.async_start_new_kernel_client()
         for number, index in enumerate(code, 1):
             title = _heading(cells[:index])
@@ -137,9 +135,9 @@ class _ThisPython(KernelSpecManager):
     """Start kernels with this Python, whatever kernels are registered."""
 
     def get_kernel_spec(self, kernel_name):
-        options = ["-f", "{connection_file}", "--no-capture-fd-output"]
-        argv = [sys.executable, "-m", "ipykernel_launcher", *options]
-        return KernelSpec(argv=argv)
+        launcher = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        quiet = "--IPKernelApp.capture_fd_output=False"  # TensorFlow's C++ log
+        return KernelSpec(argv=[sys.executable, *launcher, quiet])
 
 
 def _heading(cells) -> str:
@@ -157,8 +155,7 @@ def _say(line: str, end: str = ""):
 
 
 def _shown(path: str | Path) -> str:
-    inside = Path(path).is_relative_to(Path.cwd())
-    return os.path.relpath(path) if inside else str(path)
+    return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def _report(out: Path):

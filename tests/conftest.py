@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 # Before TensorFlow or matplotlib is first imported
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,3 +28,39 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real photographs and weights at {SHARED}")
     return SHARED
+
+
+def picture(seed: int, side: int = 40) -> np.ndarray:
+    """Return soft blobs of random colours: no two seeds look alike."""
+    rng = np.random.default_rng(seed)
+    blobs = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype="uint8"))
+    return np.asarray(blobs.resize((side, side), Image.Resampling.BILINEAR))
+
+
+@pytest.fixture
+def photographs():
+    """Function that fills a folder with PNG files, one folder a class."""
+
+    def fill(folder: Path, counts: dict[str, int], side: int = 40) -> Path:
+        seed = 0
+        for name, count in counts.items():
+            (folder / name).mkdir(parents=True)
+            for i in range(count):
+                image = Image.fromarray(picture(seed := seed + 1, side))
+                image.save(folder / name / f"{i:03d}.png")
+        return folder
+
+    return fill
+
+
+@pytest.fixture
+def run_dir(tmp_path, photographs) -> Path:
+    """Directory of a run after notebook 01: 40 pictures, split 24, 8, 8."""
+    from catdog_helpers import prepare, save_split, split
+
+    folder = photographs(tmp_path / "photos", {"cat": 20, "dog": 20}, side=16)
+    images, manifest = prepare(folder, tmp_path / "data", 16, workers=1)
+    manifest = split(manifest, train=24, validation=8, test=8)
+    out, names = tmp_path / "run", {"dataset": "tiny", "folder": folder}
+    save_split(out, images, manifest, **names, seed=0)
+    return out

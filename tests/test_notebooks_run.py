@@ -2,14 +2,22 @@
 
 import json
 
+import keras
 import nbformat
 import numpy as np
 import pytest
 
 import run as runner
-from catdog_helpers.evaluation import load_results, scoreboard
+from catdog_helpers.evaluation import (
+    load_results,
+    scoreboard,
+    wilson_interval,
+)
+from catdog_helpers.features import extract_features
+from catdog_helpers.sample import draw
 from catdog_helpers.saving import load_model
 from catdog_helpers.splits import load_split, split_rows
+from catdog_helpers.transfer import build_head
 
 METHODS = ["scratch_cnn", "bottleneck", "fine_tuned"]
 FIELDS = {
@@ -111,6 +119,54 @@ def test_executed_notebooks_are_kept_with_their_pictures(out):
 
 def test_the_scoreboard_has_a_row_for_each_method(out):
     assert list(scoreboard(out)["training images"]) == [60, 60, 60]
+
+
+def test_shuffled_labels_cannot_be_learned(out):
+    """A head that beats chance on them would mean that the test leaks."""
+    keras.utils.set_random_seed(0)
+    images, manifest, _ = load_split(out)
+    train, _, test = split_rows(manifest)
+    front = load_model(out / "models" / "bottleneck.keras")[0].layers[0]
+    used = np.flatnonzero(manifest.split != "")
+    features = extract_features(front, images, used, name="front")
+    pooled = np.asarray(features, dtype="float32").mean(axis=(1, 2))
+    labels = manifest.label.to_numpy()
+    shuffled = np.random.default_rng(0).permutation(labels[train])
+    head = build_head(pooled.shape[1:], 2)
+    head.compile("adam", "sparse_categorical_crossentropy")
+    head.fit(pooled[train], shuffled, epochs=20, verbose=0)
+    answers = head.predict(pooled[test], verbose=0).argmax(axis=1)
+    correct = int((answers == labels[test]).sum())
+    low, high = wilson_interval(correct, len(test), 0.999)
+    assert low < 0.5 < high
+
+
+@pytest.mark.slow
+def test_three_classes_in_a_folder_of_ones_own(tmp_path):
+    """`make run DATASET=<folder>`, class names with spaces and accents."""
+    names = {"une poule": "owl", "mon lapin": "rabbit", "Bär": "bear"}
+    for name, kind in names.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(30):
+            rng = np.random.default_rng((7, i))
+            path = tmp_path / "photos" / name / f"{i}.jpg"
+            draw(kind, rng, 80).save(path)
+    arguments = [
+        f"DATASET={tmp_path / 'photos'}",
+        "BASE=sample",
+        f"OUT={tmp_path / 'out'}",
+        "EPOCHS=2",
+    ]
+    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
+    out = runner.run(dials)
+    results = load_results(out)
+    assert list(results) == METHODS
+    for result in results.values():
+        assert result["class_names"] == sorted(names)
+        assert np.load(out / "results" / f"{result['method']}.npy").shape == (
+            result["n_test"],
+            3,
+        )
 
 
 @pytest.mark.slow

@@ -44,11 +44,14 @@ def texts(path: Path) -> str:
 
 
 def test_defaults_are_the_drawn_sample():
-    assert dials.parse_dials([]) == {
-        "DATASET": "sample",
-        "BASE": "sample",
-        "OUT": str(ROOT / "runs/sample-sample"),
-    }
+    found = dials.parse_dials([])
+    assert found.pop("OUT") == str(ROOT / "runs/sample-sample")
+    assert found.pop("DATASET") == found["BASE"] == "sample"
+    assert found.pop("IMAGE_SIZE") == dials._bases()["sample"].image_size
+    assert found == dials.SAMPLE_DIALS
+    other = dials.parse_dials(["BASE=MobileNetV2", "TEST=9"])
+    assert other["BASE"] == "MobileNetV2"
+    assert other["TEST"] == 9
 
 
 def test_paths_are_made_absolute(tmp_path, monkeypatch):
