@@ -7,7 +7,13 @@ __version__ = "0.1.0"
 # Where each public name lives. Modules are imported on first use, so that
 # `import catdog_helpers` takes no time and no framework.
 _MODULES = {
-    "bases": ("BASES", "default_cut", "load_base", "split_base"),
+    "bases": (
+        "BASES",
+        "default_cut",
+        "load_base",
+        "split_base",
+        "weights_name",
+    ),
     "batches": ("Batches",),
     "evaluation": (
         "clock",

@@ -31,7 +31,7 @@ BASES = {
         "convnext", 192, "convnext_tiny_downsampling_block_2.input"
     ),
     # VGG16 one eighth as wide, trained on drawings: for the drawn sample.
-    "sample": Base("", 64, "block4_pool"),
+    "sample": Base("", 96, "block4_pool"),
 }
 
 
@@ -90,6 +90,23 @@ def default_cut(base: str | Path) -> str | None:
         are used.
     """
     return BASES[str(base)].cut if str(base) in BASES else None
+
+
+def weights_name(base: str | Path, weights: str | Path | None) -> str:
+    """Name a base's weights as results and plots show them.
+
+    Args:
+        base: As for `load_base`.
+        weights: As for `load_base`.
+
+    Returns:
+        "random", "imagenet", "as saved" (in a base of one's own), or the
+        file's name.
+    """
+    named = str(base) in BASES and BASES[str(base)].module
+    if weights == "imagenet" and not named:
+        return "as saved"
+    return "random" if weights is None else Path(weights).name
 
 
 def split_base(base_model, cut: str | None):

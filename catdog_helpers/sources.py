@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import re
+import runpy
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ PLACES = {
     ),
 }
 NAMES = ("sample", *SOURCES)
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 PREPARED_BYTES = 192 * 192 * 3  # an image in the array that `prepare` makes
 
 
@@ -125,16 +127,17 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
 
 
 def _draw_sample(target: Path) -> Path:
-    from catdog_helpers import sample
-
     # Changed code may draw other pictures: then all are drawn anew.
-    made_from = {"sample.py": sha256_of(Path(sample.__file__))}
+    made_from = {
+        name: sha256_of(SAMPLE / name) for name in ("draw.py", "figures.txt")
+    }
     images = target / "images"
     if not is_complete(images, made_from):
         with _locked(target):
             if not is_complete(images, made_from):
                 with building(images, made_from) as temporary:
-                    sample.draw_sample(temporary)
+                    script = runpy.run_path(str(SAMPLE / "draw.py"))
+                    script["draw_sample"](temporary)
     return images
 
 

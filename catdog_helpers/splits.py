@@ -256,7 +256,7 @@ def _check(name: str, members, chosen: list, part: str, shares) -> None:
     # A group of copies that does not fit may leave a place or two open.
     if not chosen or len(members) < shares[name]:
         raise ValueError(
-            f"class {name!r} has {len(members):,} images left for {part}, too "
-            f"few for {shares.to_dict()}: choose another {part.upper()}, or "
-            "bring more images of it"
+            f"class {name!r} cannot give its share of {shares.sum():,} images "
+            f"for {part} from the {len(members):,} it has left: choose another "
+            f"{part.upper()}, or bring more images of it"
         )

@@ -12,7 +12,7 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
-SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 200, "TEST": 500}
+SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
 DATASETS = ("sample", "small", "full", "oxford_pets")
 
 

@@ -36,7 +36,8 @@ def run(
     Args:
         dials: Values by name, as `parse_dials` gives them. A notebook gets
             those which its `parameters` cell assigns.
-        notebooks: Files to execute. Defaults to 01 to 05 of this folder.
+        notebooks: Files to execute. Defaults to 01 to 05 of this folder,
+            without 04 if the base has no cut and so nothing to fine-tune.
 
     Returns:
         `OUT`; its `notebooks/` holds them as executed, also one that failed.
@@ -45,7 +46,12 @@ def run(
         DialError: If no notebook has one of the dials.
         RuntimeError: If a cell fails; the message is one line.
     """
+    from catdog_helpers import default_cut
+
     series = sorted((ROOT / "notebooks").glob("0[1-5]_*.ipynb"))
+    if not notebooks and not (dials.get("CUT") or default_cut(dials["BASE"])):
+        _say("04 is left out: to fine-tune a saved base, name a CUT", "\n")
+        series = [path for path in series if not path.name.startswith("04")]
     paths = [Path(path).resolve() for path in notebooks or series]
     loaded = [nbformat.read(path, as_version=4) for path in paths]
     values = {"DATA": str(ROOT / "data"), **dials}
@@ -159,14 +165,14 @@ def _shown(path: str | Path) -> str:
 
 
 def _report(out: Path):
-    from catdog_helpers import scoreboard
+    from catdog_helpers import load_results, scoreboard
 
     board, title = scoreboard(out).reset_index(), "test accuracy [95 %]"
     figures = board["test accuracy"], board["low"], board["high"]
     board[title] = list(map("{:.3f} [{:.3f}, {:.3f}]".format, *figures))
     board = board[["method", title, "training images", "seconds"]]
     print("\n" + board.to_string(index=False, float_format="{:.0f}".format))
-    model = out / "models" / "fine_tuned.keras"
+    model = out / list(load_results(out).values())[-1]["model"]
     python, model = (shlex.quote(_shown(p)) for p in (sys.executable, model))
     print(f"\nLook at  {_shown(out / 'notebooks')}/*.html")
     print(f"Predict  {python} -m catdog_helpers predict --model {model} PHOTO")

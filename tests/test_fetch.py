@@ -302,27 +302,24 @@ def test_table_is_sound():
 def test_sample_is_drawn_once_and_anew_when_its_code_changes(
     tmp_path, monkeypatch
 ):
-    from catdog_helpers import sample
-
-    calls = []
-
-    def draw_sample(folder):
-        calls.append(folder)
-        for name in ("cat", "dog"):
-            (folder / name).mkdir()
-            (folder / name / "1.png").write_bytes(b"drawn")
-
-    code = tmp_path / "sample.py"
-    code.write_text("first")
-    monkeypatch.setattr(sample, "__file__", str(code))
-    monkeypatch.setattr(sample, "draw_sample", draw_sample, raising=False)
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    code = (
+        "def draw_sample(folder):\n"
+        "    for name in ('cat', 'dog'):\n"
+        "        (folder / name).mkdir()\n"
+        "        (folder / name / '1.png').write_bytes(b'drawn')\n"
+    )
+    (scripts / "draw.py").write_text(code)
+    (scripts / "figures.txt").write_text("first")
+    monkeypatch.setattr("catdog_helpers.sources.SAMPLE", scripts)
     folder = fetch("sample", tmp_path)
+    times = {p: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
     assert fetch("sample", tmp_path) == folder == tmp_path / "sample/images"
-    assert len(calls) == 1
-    code.write_text("second")
+    assert times == {p: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
+    (scripts / "figures.txt").write_text("second")
     with pytest.warns(UserWarning, match="set aside"):
         fetch("sample", tmp_path)
-    assert len(calls) == 2
     assert len(list((tmp_path / "sample").rglob("1.png"))) == 4
 
 

@@ -14,10 +14,10 @@ from catdog_helpers.evaluation import (
     wilson_interval,
 )
 from catdog_helpers.features import extract_features
-from catdog_helpers.sample import draw
 from catdog_helpers.saving import load_model
 from catdog_helpers.splits import load_split, split_rows
 from catdog_helpers.transfer import build_head
+from draw import draw
 
 METHODS = ["scratch_cnn", "bottleneck", "fine_tuned"]
 FIELDS = {

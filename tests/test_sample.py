@@ -11,11 +11,16 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from catdog_helpers import sample
-from catdog_helpers.sample import draw, draw_sample
+import draw as sample
+from draw import draw
 
 BASE = Path(__file__).parents[1] / "data" / "sample" / "narrow_vgg16.keras"
 N = 150
+
+
+def draw_sample(folder, **options):
+    sample.draw_sample(folder, **options)
+    return folder
 
 
 def read(folder):
@@ -65,47 +70,6 @@ def test_a_picture_depends_on_seed_kind_and_number_alone(folder, tmp_path):
     assert first == {name: whole[name] for name in first}
     other = read(draw_sample(tmp_path / "other", n_per_class=3, seed=1))
     assert not set(first.values()) & set(other.values())
-
-
-def test_a_complete_sample_is_left_alone(tmp_path):
-    made = draw_sample(tmp_path / "s", n_per_class=2)
-    before = [path.stat().st_mtime_ns for path in made.rglob("*.png")]
-    assert draw_sample(tmp_path / "s", n_per_class=2) == made
-    assert before == [path.stat().st_mtime_ns for path in made.rglob("*.png")]
-
-
-def test_a_run_cut_short_is_finished_by_the_next(tmp_path, monkeypatch):
-    expected = read(draw_sample(tmp_path / "expected", n_per_class=3))
-    calls = []
-
-    def stop(*args):
-        calls.append(args)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return draw(*args)
-
-    monkeypatch.setattr(sample, "draw", stop)
-    with pytest.raises(KeyboardInterrupt):
-        draw_sample(tmp_path / "s", n_per_class=3)
-    assert not (tmp_path / "s").exists()
-    monkeypatch.undo()
-    assert read(draw_sample(tmp_path / "s", n_per_class=3)) == expected
-    assert {path.name for path in tmp_path.iterdir()} == {"expected", "s"}
-
-
-@pytest.mark.parametrize(
-    "other", [{"n_per_class": 3}, {"seed": 1}, {"image_size": 32}]
-)
-def test_another_sample_is_neither_returned_nor_deleted(tmp_path, other):
-    made = draw_sample(tmp_path / "s", n_per_class=2)
-    before = read(made)
-    with pytest.raises(ValueError, match="Received: .*Delete it"):
-        draw_sample(made, **{"n_per_class": 2} | other)
-    assert read(made) == before
-
-
-def test_an_empty_folder_is_filled(tmp_path):
-    assert len(read(draw_sample(tmp_path, n_per_class=1))) == 2
 
 
 def test_no_trivial_cue_separates_the_classes(images):

@@ -68,9 +68,9 @@ def test_by_default_a_fifth_is_for_validation_and_a_fifth_for_test():
     assert counts(result) == {"train": 60, "validation": 20, "test": 20}
 
 
-@pytest.mark.parametrize("first", range(5, 30, 3))
+@pytest.mark.parametrize("first", [5, 8, 14, 29])
 def test_any_class_sizes_can_be_split_to_the_last_image(first):
-    for others in itertools.product(range(5, 30, 4), repeat=2):
+    for others in itertools.combinations([5, 9, 13, 22, 27], 2):
         manifest = make(dict(zip("abc", (first, *others), strict=True)))
         result = split(manifest)
         fifth = len(manifest) // 5
@@ -169,28 +169,25 @@ def test_only_sound_unambiguous_images_are_used_and_identical_ones_once():
     ]
 
 
-GIVEN = [
-    combination
-    for n in (1, 2, 3, 4)
-    for combination in itertools.combinations(["", *SPLITS], n)
+GIVEN = [  # all that `index_images` gives
+    [""],
+    ["train", "validation"],
+    ["train", "test"],
+    ["train", "validation", "test"],
 ]
 
 
 @pytest.mark.parametrize("parts", GIVEN, ids="+".join)
 def test_a_given_split_is_respected(parts):
-    """Never is a given test image trained on, or a training one tested
-    where the data set brought images for testing.
-    """
+    """A part that it lacks is cut from the part beside it, no other."""
     manifest = stack(*(make({"a": 30, "b": 40}, part) for part in parts))
     result = split(manifest)
     used = result[result.split != ""]
     assert min(counts(result).values()) > 0
     allowed = {"": set(SPLITS), **{part: {part} for part in SPLITS}}
-    brought = set(parts) - {""}
-    if brought and "test" not in brought:
-        donor = "validation" if "validation" in brought else "train"
-        allowed[donor] |= {"test"}
-    if brought and "validation" not in brought:
+    if "test" not in parts:
+        allowed["validation"] |= {"test"}
+    if "validation" not in parts:
         allowed["train"] |= {"validation"}
     for row in used.itertuples():
         assert row.split in allowed[row.given_split], row
@@ -224,8 +221,16 @@ def test_a_training_copy_of_a_given_test_image_is_left_out():
         ({"a": 50, "b": 50}, {"test": 500}, "bring more images"),
         ({"a": 50, "b": 50}, {"train": 0}, "0 train"),
         ({"a": 50, "b": 50}, {"test": -1}, "-1 test"),
-        ({"a": 50, "b": 1}, {}, "class 'b' has 1 images left for validation"),
-        ({"a": 50, "b": 50}, {"test": 1}, "for test, too few"),
+        (
+            {"a": 50, "b": 1},
+            {},
+            "class 'b' cannot give .* 10 .* test from the 1",
+        ),
+        (
+            {"a": 50, "b": 50},
+            {"test": 1},
+            "share of 1 images for test from the 50",
+        ),
     ],
 )
 def test_too_few_images_are_said_in_one_line(classes, sizes, message):
@@ -237,7 +242,7 @@ def test_too_few_images_are_said_in_one_line(classes, sizes, message):
 def test_a_class_without_sound_images_is_named():
     manifest = make({"a": 30, "b": 30})
     manifest.loc[manifest["class"] == "b", "status"] = "rejected"
-    with pytest.raises(ValueError, match="class 'b' has 0 images"):
+    with pytest.raises(ValueError, match="class 'b' cannot give .* from the 0"):
         split(manifest)
 
 

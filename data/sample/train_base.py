@@ -3,15 +3,14 @@
     python data/sample/train_base.py
 
 The network learns to name drawn things that are neither cats nor dogs
-(`catdog_helpers.sample.other_kinds`), so what it knows of cats and dogs is
+(`other_kinds` in draw.py), so what it knows of cats and dogs is
 what it learned elsewhere: transfer. The plain VGG is hard to train from
 scratch, so it is trained with batch normalisation, which is then folded into
 the convolutions. The saved model takes raw RGB in [0, 255] of any size and
 gives the feature map of `block5_pool`, under VGG16's own layer names.
-Takes about 12 minutes on two cores.
+Takes about 13 minutes of processor time, drawings included.
 """
 
-import sys
 from pathlib import Path
 
 import keras
@@ -19,10 +18,9 @@ import numpy as np
 from keras import layers
 from tqdm import tqdm
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1]))
+import draw as sample
 
-from catdog_helpers import sample  # noqa: E402
+HERE = Path(__file__).parent
 
 FILTERS = ((8, 8), (16, 16), (32, 32, 32), (64, 64, 64), (64, 64, 64))
 N_PER_KIND = 500  # drawings of each kind to train on

@@ -5,17 +5,17 @@ number: a figure put together from parts (ears, muzzle, eyes, tail, coat) in
 one of four poses, placed at random among clutter, then lit, blurred and made
 noisy. Cats and dogs share coats, sizes, poses, backgrounds and some of their
 parts, so no single cue tells them apart. What the parts look like stands in
-`data/sample/figures.txt`.
+`figures.txt`.
 """
 
 import re
-import shutil
 import zlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFilter
+from tqdm.auto import tqdm
 
 CLASS_NAMES = ("cat", "dog")
 N_PER_CLASS = 500
@@ -23,7 +23,7 @@ IMAGE_SIZE = 96  # pixels
 SEED = 2026
 OVERSAMPLING = 2  # drawn larger and shrunk, for smooth edges
 
-_FIGURES = Path(__file__).parents[1] / "data" / "sample" / "figures.txt"
+_FIGURES = Path(__file__).with_name("figures.txt")
 # Pale, ink, pink and yellow: the colours that all figures share.
 _FIXED = (239, 233, 223), (29, 26, 28), (217, 138, 143), (224, 160, 48)
 # Where the tail begins (x, y); the trunk's oval, for markings (x, y, radii).
@@ -208,61 +208,28 @@ def draw(
     return _photograph(canvas.resize(size, Image.Resampling.BOX), rng)
 
 
-def _picture(name, seed, image_size):
-    """Draw the picture of a file of the sample, such as cat/0000.png."""
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    return draw(name.split("/")[0], rng, image_size)
-
-
-def _same(path, picture):
-    """Tell whether a file holds just this picture."""
-    with Image.open(path) as image:
-        return image.tobytes() == picture.tobytes()
-
-
 def draw_sample(
     folder: str | Path,
     *,
     n_per_class: int = N_PER_CLASS,
     image_size: int = IMAGE_SIZE,
     seed: int = SEED,
-) -> Path:
+) -> None:
     """Write drawn cats and dogs as PNG files, one folder a class.
 
-    A picture depends on `seed`, its class and its number alone. A run that is
-    cut short leaves nothing under the final name: call it again.
+    A picture depends on `seed`, its class and its number alone.
 
     Args:
-        folder: Folder to make; gets `cat/0000.png`, ..., `dog/0000.png`, ...
+        folder: Gets `cat/0000.png`, …, `dog/0000.png`, …
         n_per_class: Number of pictures of each class.
         image_size: Width and height in pixels.
         seed: Seed of the whole sample.
-
-    Returns:
-        The folder; as it is if it holds this sample already.
-
-    Raises:
-        ValueError: If the folder holds other pictures.
     """
-    folder = Path(folder)
     names = [
         f"{k}/{i:04d}.png" for k in CLASS_NAMES for i in range(n_per_class)
     ]
-    found = {f.relative_to(folder).as_posix() for f in folder.rglob("*.png")}
-    if found:
-        first = _picture(names[0], seed, image_size)
-        if found == set(names) and _same(folder / names[0], first):
-            return folder
-        raise ValueError(
-            "The folder of the drawn sample holds other pictures. Received: "
-            f"{folder}. Delete it, or choose a new one."
-        )
-    part = folder.with_name(f"{folder.name}.part")
-    if part.exists():  # of a run that was cut short
-        shutil.rmtree(part)
-    for name in names:
-        (part / name).parent.mkdir(parents=True, exist_ok=True)
-        _picture(name, seed, image_size).save(part / name)
-    if folder.exists():
-        folder.rmdir()
-    return part.rename(folder)
+    for name in tqdm(names, "draw the sample", unit=" images"):
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        draw(path.parent.name, rng, image_size).save(path)

@@ -1,0 +1,298 @@
+"""Pretrained bases: raw RGB in, a feature map out, cut in two anywhere."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from catdog_helpers import bases
+from catdog_helpers.bases import (
+    BASES,
+    default_cut,
+    load_base,
+    split_base,
+    weights_sha256,
+)
+
+APPLICATIONS = [name for name in BASES if BASES[name].module]
+
+
+def pixels(side: int, n: int = 2) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, side, side, 3)).astype("float32")
+
+
+def run(model, x) -> np.ndarray:
+    """Run a model without the seconds that compiling it would take."""
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Path of a saved base of three layers, for images of any size."""
+    path = tmp_path_factory.mktemp("saved") / "own.keras"
+    inputs = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(4, 3, strides=2, name="conv")(x)
+    outputs = layers.ReLU(name="relu")(x)
+    keras.Model(inputs, outputs).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def vgg16():
+    return load_base("VGG16", None, image_size=32)
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_every_row_of_the_table_is_in_keras(name):
+    assert callable(getattr(keras.applications, name))
+    module = getattr(keras.applications, BASES[name].module)
+    assert callable(module.preprocess_input)
+    assert getattr(module, name) is getattr(keras.applications, name)
+
+
+@pytest.mark.parametrize("name", ["VGG16", "MobileNetV2"])
+def test_a_base_preprocesses_raw_rgb_itself(name):
+    base = load_base(name, None, image_size=64)
+    bare = getattr(keras.applications, name)(
+        include_top=False, weights=None, input_shape=(64, 64, 3)
+    )
+    bare.set_weights(base.get_weights())
+    module = getattr(keras.applications, BASES[name].module)
+    x = pixels(64)
+    expected = run(bare, module.preprocess_input(x.copy()))
+    np.testing.assert_allclose(run(base, x), expected, rtol=1e-4, atol=1e-5)
+    assert base.input_shape == (None, 64, 64, 3)
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_every_base_is_cut_at_its_default_and_joined_again(name):
+    side = 96 if name in ("InceptionV3", "Xception") else 64
+    base = load_base(name, None, image_size=side)
+    assert not base.trainable_weights
+    front, back = split_base(base, default_cut(name))
+    assert back.count_params() > 0.1 * base.count_params()  # a block at least
+    x = pixels(side, 1)
+    np.testing.assert_allclose(
+        run(back, run(front, x)), run(base, x), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_base_saved_and_loaded_is_the_same(tmp_path, vgg16):
+    vgg16.save(tmp_path / "vgg.keras")
+    again = load_base(tmp_path / "vgg.keras")
+    x = pixels(32)
+    np.testing.assert_allclose(run(again, x), run(vgg16, x), rtol=1e-5)
+    assert weights_sha256(again) == weights_sha256(vgg16)
+    assert not again.trainable_weights
+
+
+def test_default_image_size_is_the_tables():
+    base = load_base("MobileNetV2", None)
+    assert base.input_shape[1:] == (192, 192, 3)
+
+
+def test_weights_file_is_loaded(tmp_path, vgg16):
+    path = tmp_path / "vgg.weights.h5"
+    vgg16.save_weights(path)
+    again = load_base("VGG16", path, image_size=48)
+    assert weights_sha256(again) == weights_sha256(vgg16)
+
+
+@pytest.mark.parametrize("cut", ["conv", "relu", "conv.input", "relu.input"])
+@pytest.mark.parametrize("kind", ["Functional", "Sequential"])
+def test_a_saved_base_of_any_size_can_be_cut(saved, tmp_path, cut, kind):
+    path = saved
+    if kind == "Sequential":
+        path = tmp_path / "sequential.keras"
+        parts = [
+            keras.Input((None, None, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, strides=2, name="conv"),
+            layers.ReLU(name="relu"),
+        ]
+        keras.Sequential(parts).save(path)
+    base = load_base(path)
+    front, back = split_base(base, cut)
+    for side in (16, 24):
+        x = pixels(side)
+        np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))
+
+
+def test_without_a_cut_all_is_front(saved):
+    base = load_base(saved)
+    assert default_cut(saved) is None
+    front, back = split_base(base, default_cut(saved))
+    x = pixels(16)
+    np.testing.assert_array_equal(run(front, x), run(base, x))
+    np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))
+    assert not back.weights
+
+
+def test_parts_share_their_layers_with_the_base(vgg16):
+    front, back = split_base(vgg16, "block4_pool")
+    assert front.layers[-1] is vgg16.get_layer("block4_pool")
+    assert back.layers[-1] is vgg16.layers[-1]
+    assert len(front.weights) + len(back.weights) == len(vgg16.weights)
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        ("block9_conv1", "must name a layer .* 'block9_conv1'; its last"),
+        ("block4_pool.output", "must name a layer"),
+        ("", "must name a layer"),
+    ],
+)
+def test_an_unknown_layer_is_said_with_those_there_are(vgg16, cut, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        split_base(vgg16, cut)
+    assert "block5_pool" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cut_that_a_path_leads_around_is_refused():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(3, 3, padding="same", name="inside")(inputs)
+    base = keras.Model(inputs, layers.Add()([x, inputs]))
+    with pytest.raises(ValueError, match="only way .* 'inside'") as caught:
+        split_base(base, "inside")
+    assert "\n" not in str(caught.value)
+
+
+def test_none_means_random_weights_for_a_saved_base_too(saved):
+    assert weights_sha256(load_base(saved)) == weights_sha256(load_base(saved))
+    random = {weights_sha256(load_base(saved, None)) for _ in range(2)}
+    assert len(random | {weights_sha256(load_base(saved))}) == 3
+
+
+def test_hash_of_weights_names_their_content(saved):
+    base = load_base(saved)
+    name = weights_sha256(base)
+    assert re.fullmatch("[0-9a-f]{64}", name)
+    kernel, bias = base.get_weights()
+    base.set_weights([kernel, bias + 1e-6])
+    assert weights_sha256(base) != name
+
+
+def test_an_unknown_base_is_said_with_those_there_are():
+    with pytest.raises(ValueError, match=r"Received: 'vgg16'") as caught:
+        load_base("vgg16")
+    for name in BASES:
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["none.weights.h5", "imagnet", "."])
+def test_missing_weights_never_become_random_ones(weights):
+    with pytest.raises(FileNotFoundError, match="no weights file at"):
+        load_base("VGG16", weights, image_size=32)
+
+
+def test_a_missing_base_file_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no saved base model at"):
+        load_base(tmp_path / "none.keras")
+
+
+@pytest.mark.parametrize("kind", ["other model", "text", "cut short"])
+def test_weights_that_do_not_fit_are_refused(kind, vgg16, tmp_path):
+    path = tmp_path / "any.weights.h5"
+    if kind == "other model":
+        keras.Sequential([keras.Input((3,)), layers.Dense(2)]).save_weights(
+            path
+        )
+    elif kind == "text":
+        path.write_text("no weights")
+    else:
+        vgg16.save_weights(path)
+        path.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises(ValueError, match="does not fit vgg16") as caught:
+        load_base("VGG16", path, image_size=32)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["text", "zip", "cut short"])
+def test_a_file_that_is_no_model_is_refused(kind, saved, tmp_path):
+    path = tmp_path / "broken.keras"
+    data = {
+        "text": b"no model",
+        "zip": b"PK\5\6" + bytes(18),
+        "cut short": saved.read_bytes()[:-100],
+    }
+    path.write_bytes(data[kind])
+    with pytest.raises(ValueError, match="is no Keras model: ") as caught:
+        load_base(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [keras.Input((8,)), layers.Dense(2)],
+        [keras.Input((8, 8, 1)), layers.Conv2D(2, 3)],
+        [keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D()],
+    ],
+    ids=["no image", "one channel", "no map"],
+)
+def test_a_model_that_gives_no_feature_map_is_refused(parts, tmp_path):
+    keras.Sequential(parts).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="must turn RGB images into a feature"):
+        load_base(tmp_path / "other.keras")
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch, tmp_path):
+    """Keras's own download, from a port where nobody listens."""
+    url = "https://127.0.0.1:9/vgg16_notop.h5"
+
+    def fetch(**arguments):
+        assert arguments["weights"] == "imagenet"
+        keras.utils.get_file("vgg16_notop.h5", url, cache_dir=tmp_path)
+
+    monkeypatch.setattr(keras.applications, "VGG16", fetch)
+    monkeypatch.setenv("KERAS_HOME", "/keras/home")
+    with pytest.raises(ConnectionError) as caught:
+        load_base("VGG16", image_size=32)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (
+        f"Put {url} at /keras/home/models/vgg16_notop.h5 by hand",
+        "WEIGHTS to the path of a weights file",
+        "None for random weights",
+    ):
+        assert part in message
+
+
+def test_other_failures_of_keras_are_not_hidden(monkeypatch):
+    def fail(**_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bases.load_base("VGG16", None, image_size=32)
+
+
+def test_real_weights_fit_their_base(shared):
+    path = shared / "weights" / "mobilenet_v2_1.0_224_no_top.weights.h5"
+    base = load_base("MobileNetV2", path, image_size=96)
+    again = load_base("MobileNetV2", path, image_size=96)
+    assert weights_sha256(base) == weights_sha256(again)
+    assert np.abs(run(base, pixels(96))).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inception_v3_mixed8_imagenet_raw_rgb.keras",
+        "squeezenet_v1.1_imagenet_raw_rgb.keras",
+    ],
+)
+def test_real_saved_bases_are_taken_as_they_are(shared, name):
+    path = shared / "weights" / name
+    base = load_base(path)
+    saved = keras.models.load_model(path, compile=False)
+    x = pixels(96)
+    np.testing.assert_allclose(run(base, x), run(saved, x), rtol=1e-4)
+    front, back = split_base(base, None)
+    np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))

@@ -1,0 +1,110 @@
+"""A base and a head put together: only the open part learns."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from catdog_helpers.bases import split_base
+from catdog_helpers.transfer import build_head, join
+
+
+@pytest.fixture
+def base():
+    """Small base with batch normalisation behind the cut, frozen."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(4, 3, activation="relu", name="cut")(x)
+    x = layers.Conv2D(6, 3, name="open")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    model = keras.Model(inputs, layers.ReLU()(x))
+    model.trainable = False
+    return model
+
+
+@pytest.fixture
+def x() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (12, 16, 16, 3)).astype("float32")
+
+
+def numpy(weights) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
+
+
+def moved(weights, before) -> list[bool]:
+    pairs = zip(numpy(weights), before, strict=True)
+    return [not np.array_equal(now, then) for now, then in pairs]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 37])
+def test_head_gives_probabilities_of_any_number_of_classes(n_classes):
+    head = build_head((20,), n_classes)
+    assert head.name == "head"
+    rng = np.random.default_rng(0)
+    y = head.predict_on_batch(rng.normal(size=(5, 20)).astype("float32"))
+    assert y.shape == (5, n_classes)
+    assert (y >= 0).all()
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_joined_model_equals_its_parts(base, x):
+    front, back = split_base(base, "cut")
+    head = build_head((6,), 3)
+    expected = head.predict_on_batch(base.predict_on_batch(x).mean((1, 2)))
+    for model, source in (
+        (join(front, back, head), x),
+        (join(base, head), x),
+        (join(back, head), front.predict_on_batch(x)),
+    ):
+        y = model.predict_on_batch(source)
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_joined_model_survives_saving(base, x, tmp_path):
+    model = join(*split_base(base, "cut"), build_head((6,), 2))
+    model.save(tmp_path / "joined.keras")
+    again = keras.models.load_model(tmp_path / "joined.keras")
+    assert [part.name for part in again.layers] == [
+        "front",
+        "back",
+        "pooling",
+        "head",
+    ]
+    expected = model.predict_on_batch(x)
+    np.testing.assert_allclose(again.predict_on_batch(x), expected, rtol=1e-5)
+
+
+def fit(model, x, n_classes=2):
+    model.compile("adam", "sparse_categorical_crossentropy")
+    labels = np.arange(len(x)) % n_classes
+    return model.fit(x, labels, epochs=2, batch_size=4, verbose=0)
+
+
+def test_training_a_head_on_a_frozen_base_moves_the_head_alone(base, x):
+    head = build_head((6,), 2)
+    model = join(*split_base(base, "cut"), head)
+    before = numpy(base.weights), numpy(head.trainable_weights)
+    fit(model, x)
+    assert not any(moved(base.weights, before[0]))
+    assert all(moved(head.trainable_weights, before[1]))
+
+
+def test_opened_weights_move_and_frozen_normalisation_does_not(base, x):
+    front, back = split_base(base, "cut")
+    head = build_head((6,), 2)
+    whole = join(front, back, head)
+    back.trainable = True
+    norm = base.get_layer("norm")
+    norm.trainable = False
+    before = numpy(front.weights), numpy(norm.weights)
+    opened = base.get_layer("open").weights
+    before_opened = numpy(opened)
+    fit(join(back, head), front.predict_on_batch(x))
+    assert not any(moved(front.weights, before[0]))
+    assert not any(moved(norm.weights, before[1]))  # gamma, beta, statistics
+    assert all(moved(opened, before_opened))
+    # The whole model shares the layers: it has learned as well
+    y = join(back, head).predict_on_batch(front.predict_on_batch(x))
+    np.testing.assert_allclose(whole.predict_on_batch(x), y, rtol=1e-4)
