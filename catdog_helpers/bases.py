@@ -131,31 +131,24 @@ def split_base(base_model, cut: str | None):
     inputs, outputs = base_model.inputs[0], base_model.outputs[0]
     tensor = outputs if cut is None else _tensor_at(base_model, cut)
     front = keras.Model(inputs, tensor, name="front")
-    if tensor is outputs:
-        same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
-        return front, keras.Sequential(same, name="back")
     try:
         back = keras.Model(tensor, outputs, name="back")
     except ValueError:
-        raise ValueError(
-            f"`cut` must be the only way through the base: a path leads "
-            f"around {cut!r}"
-        ) from None
+        if tensor is not outputs:
+            raise ValueError(
+                f"`cut` must be the only way through the base: a path leads "
+                f"around {cut!r}"
+            ) from None
+        same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
+        back = keras.Sequential(same, name="back")
+    # Else `back.trainable = True` would do nothing: under TensorFlow, Keras
+    # skips what is no change, and a new model counts as trainable.
+    front.trainable = back.trainable = base_model.trainable
     return front, back
 
 
 def read_keras(path: Path):
-    """Load a saved Keras model, compiled for nothing.
-
-    Args:
-        path: The `.keras` file.
-
-    Returns:
-        A `keras.Model`.
-
-    Raises:
-        ValueError: If it is no such file, in one line.
-    """
+    """Load a `.keras` file, or raise ValueError with one line."""
     import keras
 
     try:

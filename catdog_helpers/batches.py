@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-ASPECT = 4 / 3  # greatest stretch of a crop (Szegedy et al. 2015, section 6)
-
 
 class Batches(keras.utils.PyDataset):
     """Serve a (memory-mapped) array in batches, by row number.
 
-    Batch `k` of epoch `e` depends on `(seed, e, k)` alone: two runs see the
-    same pictures in the same order, whichever thread makes them. Call `fit`
-    with `shuffle=False`: by default Keras shuffles the batches once more.
+    Batch `k` of epoch `e` depends on `(seed, e, k)` alone, whichever thread
+    makes it. Call `fit` with `shuffle=False`: by default Keras draws an order
+    of the batches once more, from a seed of its own.
 
     Args:
         images: `(n, side, side, 3)` uint8 images in [0, 255]; with neither
@@ -22,8 +20,8 @@ class Batches(keras.utils.PyDataset):
         rows: Row numbers to serve; all of them if `None`.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle: Whether each epoch has an order of its own.
-        augment: Whether to mirror every other image, by chance, and to serve
-            a random rectangle of each, stretched to the whole square.
+        augment: Whether to mirror every other image, by chance, to serve a
+            random rectangle of each, stretched, and to vary its colours.
         size: Side of the images served, in pixels; as stored if `None`.
         scale: Least and greatest share of the image's area in a rectangle.
         epoch: Number of the first epoch.
@@ -40,19 +38,15 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool = False,
         augment: bool = False,
         size: int | None = None,
-        scale: tuple[float, float] = (0.6, 1.0),
+        scale: tuple[float, float] = (0.35, 1.0),
         epoch: int = 0,
         seed: int = 0,
     ):
         super().__init__()
         self.images, self.labels = images, np.asarray(labels)
         self.rows = np.arange(len(images)) if rows is None else np.array(rows)
-        self.batch_size, self.shuffle, self.augment = (
-            batch_size,
-            shuffle,
-            augment,
-        )
-        self.size, self.scale = size, scale
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.augment, self.size, self.scale = augment, size, scale
         self.epoch, self.seed = epoch, seed
 
     def __len__(self) -> int:
@@ -67,34 +61,35 @@ class Batches(keras.utils.PyDataset):
         rows = rows[start : start + self.batch_size]
         if not self.augment and self.size in (None, self.images.shape[1]):
             return self.images[rows], self.labels[rows]
+        size = self.size or self.images.shape[1]
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        return self._cut(rows, rng), self.labels[rows]
+        change = vary if self.augment else resample
+        x = [change(self.images[row], size, self.scale, rng) for row in rows]
+        return np.stack(x), self.labels[rows]
 
     def on_epoch_end(self) -> None:
         """Count the epoch; `fit` does it once before its first one, too."""
         self.epoch += 1
 
-    def _cut(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        n, side = len(rows), self.images.shape[1]
-        crops = np.tile([0.0, 0.0, 1.0, 1.0], (n, 1)), np.zeros(n, bool)
-        if self.augment:
-            crops = random_crops(n, self.scale, rng), rng.random(n) < 0.5
-        centres = (np.arange(self.size or side) + 0.5) / (self.size or side)
-        batch = np.empty((n, len(centres), len(centres), 3), np.uint8)
-        for out, row, (top, left, height, width), mirror in zip(
-            batch, rows, *crops, strict=True
-        ):
-            # Nearest pixels, by index: what augmentation costs is a copy.
-            y = ((top + height * centres) * side).astype(int)
-            x = ((left + width * centres) * side).astype(int)
-            out[:] = self.images[row][y[:, None], x[::-1] if mirror else x]
-        return batch
+
+def resample(image, size, *_, corner=(0, 0), extent=(1, 1)):
+    """Take the nearest pixels of a rectangle, given in shares of the side."""
+    steps = (np.arange(size)[:, None] + 0.5) / size
+    pixels = (np.array(corner) + np.array(extent) * steps) * image.shape[0]
+    y, x = pixels.astype(int).T
+    return image.take(y, axis=0).take(x, axis=1)
 
 
-def random_crops(n, scale, rng):
-    """Draw `n` rectangles `(top, left, height, width)`, as shares of 1."""
-    area = rng.uniform(*scale, n)
-    stretch = np.exp(rng.uniform(-1, 1, n) * np.log(ASPECT) / 2)
-    height, width = np.minimum(1, np.sqrt(area) * [stretch, 1 / stretch])
-    top, left = rng.uniform(size=(2, n)) * (1 - np.stack([height, width]))
-    return np.stack([top, left, height, width], axis=1)
+def vary(image, size, scale, rng):
+    """Cut a random rectangle of an image; mirror it, by chance; tint it."""
+    # Aspect up to 4:3 (Szegedy et al. 2015, "Going deeper", section 6).
+    stretch = (4 / 3) ** rng.uniform(-0.5, 0.5)
+    extent = np.sqrt(rng.uniform(*scale)) * np.array([stretch, 1 / stretch])
+    extent = extent.clip(max=1)
+    corner = rng.uniform(size=2) * (1 - extent)
+    x = resample(image, size, corner=corner, extent=extent)
+    x = x[:, ::-1] if rng.random() < 0.5 else x
+    contrast = np.float32(np.exp(rng.uniform(-0.2, 0.2)))
+    tint = rng.uniform(-13, 13, 3).astype(np.float32)
+    x = (x - np.float32(128)) * contrast + (128 + tint)
+    return x.clip(0, 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from catdog_helpers.archive import require_space
 from catdog_helpers.bases import weights_sha256
 from catdog_helpers.saving import write_json
 
@@ -47,6 +49,7 @@ def extract_features(
 
     Raises:
         ValueError: If a feature is too large for `dtype`.
+        OSError: If the disk is too full.
     """
     parts = {
         "images": provenance(images)["key"],
@@ -96,6 +99,8 @@ def _run(
 ) -> None:
     # The model may take images of any size: its own output has no shape then.
     shape = model.compute_output_shape((len(images), *images.shape[1:]))
+    needed = len(rows) * math.prod(shape[1:]) * np.dtype(dtype).itemsize
+    require_space(partial.parent, needed)
     out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
     batches = range(0, len(rows), batch_size)
     for first in tqdm(batches, bar, unit=" batches"):

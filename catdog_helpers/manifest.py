@@ -13,6 +13,7 @@ import pandas as pd
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from catdog_helpers.archive import require_space
 from catdog_helpers.copies import difference_hash, group_copies
 from catdog_helpers.images import open_image, read_bytes, to_array
 from catdog_helpers.layout import index_images
@@ -49,6 +50,7 @@ def prepare(
 
     Raises:
         ValueError: If the folder has no usable layout.
+        OSError: If the disk is too full.
     """
     folder, dataset_dir = Path(folder), Path(dataset_dir)
     files = index_images(folder)
@@ -59,6 +61,8 @@ def prepare(
         if _recorded(target).get("listing") != listing:
             for leftover in dataset_dir.glob(f"{target.name}.partial-*"):
                 shutil.rmtree(leftover)
+            # Writing to a memory map on a full disk kills the process.
+            require_space(dataset_dir, len(files) * image_size**2 * 3)
             partial = Path(f"{target}.partial-{uuid.uuid4().hex[:8]}")
             partial.mkdir()
             manifest = _decode_all(folder, files, partial, image_size, workers)
@@ -73,27 +77,13 @@ def prepare(
 
 
 def images_key(manifest: pd.DataFrame, image_size: int) -> str:
-    """Hash what the prepared images depend on: bytes, order and size.
-
-    Args:
-        manifest: What `prepare` returned.
-        image_size: Side of the images in pixels.
-
-    Returns:
-        64 hexadecimal digits, those which stand in `images.json`.
-    """
+    """Hash what `images.npy` depends on: the files' bytes, order and size."""
     text = f"{VERSION} {image_size} {' '.join(manifest.sha256)}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
-    """Write a manifest so that `read_manifest` gives it back.
-
-    Args:
-        manifest: One row per file.
-        path: The CSV file.
-    """
-    # File names may hold bytes that are no text.
+    """Write a manifest, whose file names may hold bytes that are no text."""
     manifest.to_csv(path, index=False, errors="surrogateescape")
 
 

@@ -65,15 +65,14 @@ def plot_history(
         The axes.
 
     Raises:
-        ValueError: If a history does not hold the metric.
+        ValueError: If a history does not hold what is asked for.
     """
     ax = ax or plt.subplots(layout="constrained")[1]
     for number, (name, history) in enumerate(histories.items()):
-        missing = {metric, f"val_{metric}"} - set(history)
-        if missing:
+        if not {metric, f"val_{metric}", x} <= {"epoch", *history}:
             raise ValueError(
-                f"`metric` must be one of {sorted(history)}. Received: "
-                f"metric={metric!r}"
+                f"`metric` and `x` must be among {sorted(history)}. Received: "
+                f"metric={metric!r}, x={x!r}"
             )
         epochs = np.arange(1, len(history[metric]) + 1)
         where = epochs if x == "epoch" else history[x]

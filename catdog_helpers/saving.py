@@ -57,7 +57,10 @@ def load_model(path: str | Path):
                 f"there is no {file}: a model is a .keras file with a .json "
                 "of the same name beside it, as notebooks 02 to 04 write them"
             )
-    card = json.loads(card_path.read_text(encoding="utf-8"))
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{card_path} is damaged: {error}") from None
     model = read_keras(path)
     if card.get("weights_sha256") != weights_sha256(model):
         raise ValueError(f"{path} and {card_path.name} do not belong together")

@@ -1,5 +1,9 @@
 """What real photographs and real weights must show; `../shared` has both."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -87,6 +91,61 @@ def test_other_layouts_take_the_same_calls(shared, tmp_path, dataset, classes):
     used = manifest[manifest.split != ""]
     assert set(used.given_split) == set(manifest.given_split) - {""}
     assert used.groupby("group").split.nunique().max() == 1
+
+
+MEASURE = """
+import json, sys, threading, time
+from pathlib import Path
+from catdog_helpers.manifest import prepare
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024  # MB
+
+def watch():
+    while True:
+        seen.append(anonymous())
+        time.sleep(0.02)
+
+folder, target, size, workers = sys.argv[1:]
+seen = [anonymous()]
+threading.Thread(target=watch, daemon=True).start()
+start = time.perf_counter()
+prepare(folder, target, int(size), workers=int(workers))
+seconds = time.perf_counter() - start
+print(json.dumps({"seconds": seconds, "grown": max(seen) - seen[0]}))
+"""
+
+
+def _measure(folder, target, size, workers):
+    command = [sys.executable, "-c", MEASURE, folder, target, size, workers]
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, check=True, text=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_preparing_all_takes_little_memory(shared, tmp_path):
+    """13,000 images at 192 px: an array of 1.4 GB, under 500 MB of memory."""
+    folder = fetch(_archive(shared), tmp_path)
+    assert _measure(folder, tmp_path / "out", 192, 2)["grown"] < 500
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.cpu_count() < 2, reason="one core has no second")
+def test_two_cores_prepare_faster_than_one(shared, tmp_path):
+    archive = shared / "data" / "cats_and_dogs_filtered_small.zip"
+    folder = fetch(archive, tmp_path)
+    seconds = {1: [], 2: []}
+    for attempt in range(5):
+        for workers, taken in seconds.items():
+            target = tmp_path / f"{attempt}-{workers}"
+            taken.append(_measure(folder, target, 192, workers)["seconds"])
+    # The machine may be busy: the best of each is what the code can do.
+    ratio = min(seconds[1]) / min(seconds[2])
+    print(f"two cores prepare {ratio:.2f} times as fast as one")
+    assert ratio >= 1.7
 
 
 @pytest.mark.slow

@@ -91,15 +91,21 @@ def test_training_a_head_on_a_frozen_base_moves_the_head_alone(base, x):
     assert all(moved(head.trainable_weights, before[1]))
 
 
-def test_opened_weights_move_and_frozen_normalisation_does_not(base, x):
-    front, back = split_base(base, "cut")
-    head = build_head((6,), 2)
-    whole = join(front, back, head)
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_opened_weights_move_and_frozen_normalisation_does_not(
+    base, x, reloaded, tmp_path
+):
+    whole = join(*split_base(base, "cut"), build_head((6,), 2))
+    if reloaded:
+        whole.save(tmp_path / "whole.keras")
+        whole = keras.models.load_model(tmp_path / "whole.keras")
+    front, back, head = (whole.get_layer(n) for n in ("front", "back", "head"))
+    assert not front.trainable_weights + back.trainable_weights
     back.trainable = True
-    norm = base.get_layer("norm")
+    norm = back.get_layer("norm")
     norm.trainable = False
     before = numpy(front.weights), numpy(norm.weights)
-    opened = base.get_layer("open").weights
+    opened = back.get_layer("open").weights
     before_opened = numpy(opened)
     fit(join(back, head), front.predict_on_batch(x))
     assert not any(moved(front.weights, before[0]))

@@ -1,0 +1,204 @@
+"""One test set, one scoreboard: figures with their intervals, on one split."""
+
+import json
+import time
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from sklearn.metrics import accuracy_score, log_loss
+
+from catdog_helpers.evaluation import (
+    clock,
+    display_name,
+    load_results,
+    save_result,
+    score,
+    scoreboard,
+    wilson_interval,
+)
+from catdog_helpers.saving import load_model
+from catdog_helpers.splits import load_split, save_split, split, split_rows
+
+HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [  # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_has_the_published_values(correct, n, low, high):
+    interval = wilson_interval(correct, n)
+    np.testing.assert_allclose(interval, (low, high), atol=5e-5)
+    mirrored = wilson_interval(n - correct, n)
+    np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=5e-5)
+
+
+def test_interval_is_wider_with_fewer_images_and_more_confidence():
+    def width(*arguments):
+        low, high = wilson_interval(*arguments)
+        return high - low
+
+    assert width(90, 100) > 2 * width(900, 1000)
+    assert width(90, 100, 0.99) > width(90, 100)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_score_agrees_with_scikit_learn(n_classes):
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(n_classes), 200)
+    labels = rng.integers(0, n_classes, 200)
+    measured = score(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    assert measured["test_accuracy"] == accuracy_score(labels, predicted)
+    expected = log_loss(labels, probabilities)
+    assert measured["test_log_loss"] == pytest.approx(expected, rel=1e-6)
+    low, high = measured["test_interval"]
+    assert low < measured["test_accuracy"] < high
+    assert "Wilson" in measured["interval_method"]
+    assert "95" in measured["interval_method"]
+
+
+def test_log_loss_of_a_sure_mistake_is_finite():
+    measured = score(np.array([[1.0, 0.0]], "float32"), [1])
+    assert measured["test_log_loss"] == pytest.approx(-np.log(1e-7))
+
+
+def make_model(seed=0):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def save(out, method="scratch_cnn", seed=0, **options):
+    images, manifest, _ = load_split(out)
+    *_, test = split_rows(manifest)
+    model = make_model(seed)
+    probabilities = model.predict_on_batch(images[test].astype("float32"))
+    return save_result(out, method, model, probabilities, HISTORY, **options)
+
+
+def test_a_result_holds_all_that_is_needed_to_judge_it(run_dir):
+    result = save(run_dir, base="/some/own.keras", weights="/w/mine.h5")
+    *_, info = load_split(run_dir)
+    assert result["method"] == "scratch_cnn"
+    assert result["dataset"] == "tiny"
+    assert (result["base"], result["weights"]) == ("own.keras", "mine.h5")
+    sizes = [result[f"n_{part}"] for part in ("train", "validation", "test")]
+    assert sizes == [24, 8, 8]
+    assert result["image_size"] == 16
+    assert result["split_sha256"] == info["split_sha256"]
+    assert result["epochs"] == 2
+    assert result["train_seconds"] == 2.5
+    assert {"keras", "numpy"} <= set(result["versions"])
+    assert {"test_accuracy", "test_interval", "test_log_loss"} <= set(result)
+    path = run_dir / "results" / "scratch_cnn.json"
+    read = json.loads(path.read_text(encoding="utf-8"))
+    assert read == result | {"test_interval": list(result["test_interval"])}
+
+
+def test_a_result_is_measured_on_the_test_images(run_dir):
+    result = save(run_dir)
+    images, manifest, _ = load_split(run_dir)
+    *_, test = split_rows(manifest)
+    model, card = load_model(run_dir / result["model"])
+    y = model.predict_on_batch(images[test].astype("float32"))
+    truth = [card["class_names"].index(n) for n in manifest["class"][test]]
+    assert result["test_accuracy"] == (y.argmax(axis=1) == truth).mean()
+    stored = np.load(run_dir / "results" / "scratch_cnn.npy")
+    np.testing.assert_allclose(stored, y, atol=1e-6)
+
+
+@pytest.mark.parametrize("mistake", ["other weights", "shuffled", "raw"])
+def test_a_model_that_does_not_repeat_its_figures_is_refused(run_dir, mistake):
+    images, manifest, _ = load_split(run_dir)
+    *_, test = split_rows(manifest)
+    model = make_model()
+    x = images[test].astype("float32")
+    if mistake == "raw":
+        x = x / 255  # as if preprocessing were not part of the model
+    probabilities = model.predict_on_batch(x)
+    if mistake == "shuffled":
+        probabilities = probabilities[::-1]
+    if mistake == "other weights":
+        model = make_model(seed=1)
+    with pytest.raises(RuntimeError, match="saved or joined wrongly"):
+        save_result(run_dir, "scratch_cnn", model, probabilities, HISTORY)
+    assert not (run_dir / "results" / "scratch_cnn.json").exists()
+
+
+def test_results_come_in_the_order_of_the_series(run_dir):
+    for method in ("my_own", "fine_tuned", "bottleneck", "scratch_cnn"):
+        save(run_dir, method)
+    order = ["scratch_cnn", "bottleneck", "fine_tuned", "my_own"]
+    assert list(load_results(run_dir)) == order
+
+
+def test_a_result_of_another_split_is_left_out_with_a_warning(run_dir):
+    save(run_dir, "scratch_cnn")
+    images, manifest, info = load_split(run_dir)
+    other = split(manifest, train=24, validation=8, test=8, seed=1)
+    names = {"dataset": "tiny", "folder": info["folder"]}
+    save_split(run_dir, images, other, **names, seed=1)
+    save(run_dir, "bottleneck")
+    with pytest.warns(UserWarning, match="scratch_cnn.json was measured on an"):
+        assert list(load_results(run_dir)) == ["bottleneck"]
+
+
+def test_scoreboard_has_a_line_for_each_method(run_dir):
+    save(run_dir, "scratch_cnn")
+    result = save(
+        run_dir, "bottleneck", weights="random", seconds_before=10.0, seed=1
+    )
+    table = scoreboard(run_dir)
+    assert list(table.index) == [
+        "scratch CNN",
+        "bottleneck features (random base)",
+    ]
+    row = table.loc["bottleneck features (random base)"]
+    assert row["test accuracy"] == result["test_accuracy"]
+    assert (row["low"], row["high"]) == result["test_interval"]
+    assert row["training images"] == 24
+    assert row["seconds"] == 12.5
+
+
+def test_random_weights_are_named_as_such():
+    names = [
+        display_name({"method": method, "weights": weights})
+        for method, weights in (
+            ("fine_tuned", "imagenet"),
+            ("fine_tuned", "random"),
+            ("scratch_cnn", "none"),
+            ("my_own", "none"),
+        )
+    ]
+    assert names == [
+        "fine-tuned",
+        "fine-tuned (random base)",
+        "scratch CNN",
+        "my_own",
+    ]
+
+
+def test_clock_notes_seconds_in_each_epoch():
+    model = make_model()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.zeros((4, 16, 16, 3)), np.array([0, 1, 0, 1])
+    start = time.perf_counter()
+    history = model.fit(x, y, epochs=3, verbose=0, callbacks=[clock()]).history
+    seconds = history["seconds"]
+    assert len(seconds) == 3
+    assert 0 < seconds[0] < seconds[1] < seconds[2]
+    assert seconds[2] <= time.perf_counter() - start

@@ -1,0 +1,186 @@
+"""Frozen features: run once, kept, and never mistaken for others."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from catdog_helpers import features as module
+from catdog_helpers.features import extract_features, provenance
+from catdog_helpers.splits import load_split, split_rows
+
+
+def make_model(scale=1 / 255, size=None, seed=0):
+    inputs = keras.Input((size, size, 3))
+    x = layers.Rescaling(scale)(inputs)
+    initializer = keras.initializers.GlorotUniform(seed)
+    outputs = layers.Conv2D(4, 3, kernel_initializer=initializer)(x)
+    return keras.Model(inputs, outputs)
+
+
+@pytest.fixture
+def images(run_dir):
+    return load_split(run_dir)[0]
+
+
+@pytest.fixture
+def rows(run_dir):
+    return np.sort(np.concatenate(split_rows(load_split(run_dir)[1])[1:]))
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """List that gets the number of images of each call of a model."""
+    calls, whole = [], keras.Model.predict_on_batch
+
+    def predict_on_batch(self, x):
+        calls.append(len(x))
+        return whole(self, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", predict_on_batch)
+    return calls
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """List that gets the text of each progress bar."""
+    texts, whole = [], module.tqdm
+
+    def tqdm(items, text, **options):
+        texts.append(text)
+        return whole(items, text, **options)
+
+    monkeypatch.setattr(module, "tqdm", tqdm)
+    return texts
+
+
+@pytest.mark.parametrize("size", [None, 16])
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_features_are_what_the_model_gives(images, rows, size, batch_size):
+    model = make_model(size=size)
+    kept = extract_features(
+        model, images, rows, name="x", batch_size=batch_size
+    )
+    assert kept.shape == (len(images), 14, 14, 4)
+    assert kept.dtype == np.float16
+    expected = model.predict(images[rows].astype("float32"), verbose=0)
+    np.testing.assert_allclose(kept[rows], expected, rtol=1e-3, atol=1e-4)
+    unused = np.setdiff1d(np.arange(len(images)), rows)
+    assert len(unused) > 0
+    assert not kept[unused].any()
+
+
+def test_float32_keeps_all_digits(images, rows):
+    model = make_model()
+    kept = extract_features(model, images, rows, name="x", dtype="float32")
+    expected = model.predict_on_batch(images[rows].astype("float32"))
+    np.testing.assert_allclose(kept[rows], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_mirrored_features_are_those_of_the_flipped_images(images, rows):
+    model = make_model()
+    kept = extract_features(model, images, rows, name="x", mirrored=True)
+    flipped = images[rows][:, :, ::-1].astype("float32")
+    expected = model.predict_on_batch(flipped)
+    np.testing.assert_allclose(kept[rows], expected, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(kept[rows], extract(model, images, rows)[rows])
+
+
+def extract(model, images, rows, **options):
+    return extract_features(model, images, rows, name="x", **options)
+
+
+def test_features_of_features_are_kept_beside_them(images, rows):
+    first = extract(make_model(), images, rows)
+    back = keras.Sequential(
+        [keras.Input((14, 14, 4)), layers.GlobalAveragePooling2D()]
+    )
+    pooled = extract_features(back, first, rows, name="pooled")
+    expected = np.asarray(first[rows], "float32").mean(axis=(1, 2))
+    np.testing.assert_allclose(pooled[rows], expected, atol=1e-3)
+    folder = {path.name[:6] for path in _folder(images).glob("*.npy")}
+    assert folder == {"pooled", "x-" + provenance(first)["key"][:4]}
+
+
+def _folder(images):
+    from pathlib import Path
+
+    return Path(images.filename).parent / "features"
+
+
+def test_what_is_on_disk_is_not_run_again(images, rows, runs):
+    model = make_model()
+    first = extract(model, images, rows, batch_size=10)
+    assert runs == [10, 6]
+    again = extract(model, images, rows, batch_size=5)
+    assert runs == [10, 6]
+    assert np.array_equal(first, again)
+    assert provenance(again)["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights": 1}, "(changed: weights)"),
+        ({"rows": 1}, "(changed: rows)"),
+        ({"mirrored": True}, "(changed: mirrored)"),
+        ({"dtype": "float32"}, "(changed: dtype)"),
+        ({"images": 1}, "(changed: images)"),
+        ({"layers": 1}, "(changed: layers)"),
+    ],
+    ids=lambda x: "" if isinstance(x, str) else next(iter(x)),
+)
+def test_what_changed_is_run_again_and_named(
+    images, rows, runs, bars, change, said
+):
+    model = make_model()
+    first = np.array(extract(model, images, rows))
+    n_before, change = len(runs), dict(change)
+    if change.pop("weights", 0):
+        model = make_model(seed=1)
+    if change.pop("layers", 0):
+        relu = layers.ReLU()(model.outputs[0])
+        model = keras.Model(model.inputs[0], relu)
+    if change.pop("rows", 0):
+        rows = rows[1:]
+    if change.pop("images", 0):
+        path = _folder(images).parent / "images.json"
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"key": "0" * 64}))
+    again = extract(model, images, rows, **change)
+    assert len(runs) > n_before
+    assert bars == ["extract x", f"extract x {said}"]
+    if "changed: images" not in said:
+        assert not np.array_equal(first, again)
+
+
+def test_too_large_features_are_refused_and_leave_nothing(images, rows):
+    model = make_model(scale=1e5)
+    with pytest.raises(ValueError, match="do not fit float16") as caught:
+        extract(model, images, rows)
+    assert "dtype='float32'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    left = {path.suffix for path in _folder(images).iterdir()}
+    assert left <= {".lock"}
+    kept = extract(model, images, rows, dtype="float32")
+    assert np.abs(kept).max() > 65504
+
+
+def test_leftovers_of_a_killed_run_are_not_taken_for_features(
+    images, rows, monkeypatch
+):
+    model = make_model()
+    expected = np.array(extract(model, images, rows))
+    finished = next(_folder(images).glob("*.npy"))
+    record = finished.with_suffix(".json").read_text()
+    finished.unlink()
+    # Killed while running, and killed before the last renaming
+    for left in ({"x.partial": "half"}, {"x.json": record}):
+        for suffix, text in left.items():
+            finished.with_suffix(suffix[1:]).write_text(text)
+        again = extract(model, images, rows)
+        assert np.array_equal(again, expected)
+        assert not list(_folder(images).glob("*.partial"))
+        finished.unlink()

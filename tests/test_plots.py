@@ -1,0 +1,120 @@
+"""Plots: drawn on the axes given, shown and written by the notebook alone."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import picture
+
+from catdog_helpers.plots import plot_history, plot_images, plot_scoreboard
+
+HISTORY = {
+    "accuracy": [0.5, 0.7, 0.8],
+    "val_accuracy": [0.5, 0.6, 0.7],
+    "loss": [1.0, 0.7, 0.5],
+    "val_loss": [1.1, 0.9, 0.8],
+    "seconds": [2.0, 4.0, 6.0],
+}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch, tmp_path):
+    """Fail when a plot is shown or written; draw what a test has made."""
+
+    def refuse(*_, **__):
+        raise AssertionError("shown or written")
+
+    monkeypatch.setattr(plt, "show", refuse)
+    monkeypatch.setattr(plt.Figure, "savefig", refuse)
+    monkeypatch.chdir(tmp_path)
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("n", "columns", "shape"), [(7, 3, (3, 3)), (3, 3, (1, 3)), (0, 4, (1, 4))]
+)
+def test_each_picture_has_its_place_in_the_grid(n, columns, shape):
+    images = [picture(i, 8) for i in range(n)]
+    axes = plot_images(images, columns=columns)
+    assert axes.shape == shape
+    shown = [ax.images[0].get_array() for ax in axes.flat if ax.images]
+    assert len(shown) == n
+    for image, expected in zip(shown, images, strict=True):
+        assert np.array_equal(image, expected)
+    assert not any(ax.axison for ax in axes.flat)
+
+
+def test_titles_and_their_colors():
+    images = [picture(i, 8) for i in range(2)]
+    axes = plot_images(images, ["cat 0.9", "dog"], columns=2, colors=["r", "k"])
+    titles = [ax.title for ax in axes.flat]
+    assert [title.get_text() for title in titles] == ["cat 0.9", "dog"]
+    assert [title.get_color() for title in titles] == ["r", "k"]
+
+
+def test_one_channel_pictures_take_a_color_map():
+    axes = plot_images([np.eye(5)], columns=1, cmap="magma")
+    assert axes[0, 0].images[0].get_cmap().name == "magma"
+
+
+def test_history_has_two_lines_for_each_method():
+    histories = {"one": HISTORY, "two": HISTORY}
+    ax = plot_history(histories, "loss")
+    lines = ax.get_lines()
+    assert len(lines) == 4
+    assert [line.get_linestyle() for line in lines] == ["-", "--"] * 2
+    assert lines[0].get_color() == lines[1].get_color()
+    assert lines[0].get_color() != lines[2].get_color()
+    np.testing.assert_allclose(lines[0].get_xdata(), [1, 2, 3])
+    np.testing.assert_allclose(lines[0].get_ydata(), HISTORY["val_loss"])
+    np.testing.assert_allclose(lines[1].get_ydata(), HISTORY["loss"])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["one", "two"]
+
+
+def test_history_by_seconds():
+    ax = plot_history({"one": HISTORY}, x="seconds")
+    for line in ax.get_lines():
+        np.testing.assert_allclose(line.get_xdata(), HISTORY["seconds"])
+    assert ax.get_xlabel() == "seconds"
+
+
+def scores() -> pd.DataFrame:
+    columns = {"test accuracy": [0.8, 0.95], "low": [0.7, 0.9]}
+    table = pd.DataFrame(columns | {"high": [0.88, 0.97]})
+    return table.set_index(pd.Index(["scratch CNN", "fine-tuned"]))
+
+
+def test_scoreboard_has_a_bar_and_an_interval_for_each_method():
+    ax = plot_scoreboard(scores())
+    bars, whiskers = ax.patches, ax.collections[0]
+    np.testing.assert_allclose([b.get_height() for b in bars], [0.8, 0.95])
+    ends = [path[:, 1] for path in whiskers.get_segments()]
+    np.testing.assert_allclose(ends, [[0.7, 0.88], [0.9, 0.97]])
+    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    assert ticks == ["scratch CNN", "fine-tuned"]
+
+
+def test_plots_draw_on_the_axes_given():
+    _, (left, right) = plt.subplots(1, 2)
+    assert plot_history({"one": HISTORY}, ax=left) is left
+    assert plot_scoreboard(scores(), ax=right) is right
+    assert len(plt.get_fignums()) == 1
+
+
+def test_an_unknown_metric_is_said_with_those_there_are():
+    with pytest.raises(ValueError, match="Received: metric='acc'") as caught:
+        plot_history({"one": HISTORY}, "acc")
+    assert "'accuracy'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_seconds_that_were_not_noted_are_said():
+    history = {key: HISTORY[key] for key in HISTORY if key != "seconds"}
+    with pytest.raises(ValueError, match="'seconds'"):
+        plot_history({"one": history}, x="seconds")
