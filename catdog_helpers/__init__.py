@@ -7,24 +7,9 @@ __version__ = "0.1.0"
 # Where each public name lives. Modules are imported on first use, so that
 # `import catdog_helpers` takes no time and no framework.
 _MODULES = {
-    "bases": (
-        "BASES",
-        "default_cut",
-        "load_base",
-        "split_base",
-        "weights_name",
-    ),
+    "bases": ("BASES", "default_cut", "load_base", "weights_name"),
     "batches": ("Batches",),
-    "evaluation": (
-        "clock",
-        "display_name",
-        "load_results",
-        "save_result",
-        "score",
-        "scoreboard",
-        "to_scores",
-        "wilson_interval",
-    ),
+    "evaluation": ("clock", "save_result", "score", "wilson_interval"),
     "features": ("extract_features", "provenance"),
     "images": ("read_image",),
     "layout": ("index_images",),
@@ -32,11 +17,13 @@ _MODULES = {
     "models": ("build_cnn",),
     "plots": ("plot_history", "plot_images", "plot_scoreboard"),
     "prediction": ("find_photographs", "predict"),
+    "results": ("display_name", "load_results", "scoreboard", "to_scores"),
+    "runs": ("load_split", "save_split"),
     "saving": ("load_model", "save_model"),
     "sources": ("dataset_dir", "fetch"),
+    "splits": ("split", "split_rows"),
     "suspects": ("suspect_labels",),
-    "transfer": ("build_head", "join"),
-    "splits": ("load_split", "save_split", "split", "split_rows"),
+    "transfer": ("build_head", "join", "split_base"),
 }
 _HOME = {name: home for home, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -1,10 +1,11 @@
-"""Pretrained convolutional bases that take raw RGB, and where to cut them."""
+"""Pretrained convolutional bases that take raw RGB."""
 
-import hashlib
 import os
 import socket
 from pathlib import Path
 from typing import NamedTuple
+
+from catdog_helpers.saving import read_keras
 
 SAMPLE_BASE = Path(__file__).parents[1] / "data/sample/narrow_vgg16.keras"
 
@@ -107,84 +108,6 @@ def weights_name(base: str | Path, weights: str | Path | None) -> str:
     if weights == "imagenet" and not named:
         return "as saved"
     return "random" if weights is None else Path(weights).name
-
-
-def split_base(base_model, cut: str | None):
-    """Cut a base in two at one tensor.
-
-    `back(front(x))` equals `base_model(x)`: the layers are shared, not copied.
-
-    Args:
-        base_model: What `load_base` returned.
-        cut: Name of the layer whose output is the cut, or
-            "<name>.input" for a layer's input. `None`: all of it is front,
-            and back passes on what it gets.
-
-    Returns:
-        front, back: Two `keras.Model`s.
-
-    Raises:
-        ValueError: If there is no such layer, or the cut is no clean one.
-    """
-    import keras
-
-    inputs, outputs = base_model.inputs[0], base_model.outputs[0]
-    tensor = outputs if cut is None else _tensor_at(base_model, cut)
-    front = keras.Model(inputs, tensor, name="front")
-    try:
-        back = keras.Model(tensor, outputs, name="back")
-    except ValueError:
-        if tensor is not outputs:
-            raise ValueError(
-                f"`cut` must be the only way through the base: a path leads "
-                f"around {cut!r}"
-            ) from None
-        same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
-        back = keras.Sequential(same, name="back")
-    # Else `back.trainable = True` would do nothing: under TensorFlow, Keras
-    # skips what is no change, and a new model counts as trainable.
-    front.trainable = back.trainable = base_model.trainable
-    return front, back
-
-
-def read_keras(path: Path):
-    """Load a `.keras` file, or raise ValueError with one line."""
-    import keras
-
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # a damaged file can raise nearly anything
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{path} is no Keras model: {reason}") from None
-
-
-def weights_sha256(model) -> str:
-    """Name a model's weights by their content.
-
-    Args:
-        model: A `keras.Model`.
-
-    Returns:
-        64 hexadecimal digits. Hashes of saved files are no use: a `.keras`
-        file holds the time of its saving.
-    """
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(f"{weight.shape}{weight.dtype}".encode())
-        digest.update(weight.tobytes())
-    return digest.hexdigest()
-
-
-def _tensor_at(base_model, cut: str):
-    name, _, side = cut.partition(".")
-    names = [layer.name for layer in base_model.layers]
-    if name not in names or side not in ("", "input"):
-        raise ValueError(
-            f"`cut` must name a layer of the base. Received: {cut!r}; its last "
-            f"layers are {', '.join(names[-8:])}"
-        )
-    layer = base_model.get_layer(name)
-    return layer.input if side else layer.output
 
 
 def _build(base: str, weights, image_size: int | None):

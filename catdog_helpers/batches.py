@@ -1,7 +1,5 @@
 """Batches of a stored array by row number, augmented, for every backend."""
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 
@@ -9,9 +7,8 @@ import numpy as np
 class Batches(keras.utils.PyDataset):
     """Serve a (memory-mapped) array in batches, by row number.
 
-    Batch `k` of epoch `e` depends on `(seed, e, k)` alone, whichever thread
-    makes it. Call `fit` with `shuffle=False`: by default Keras draws an order
-    of the batches once more, from a seed of its own.
+    Batch `k` of epoch `e` depends on `(seed, e, k)` alone. Give `fit`
+    `shuffle=False`, or Keras shuffles the batches once more.
 
     Args:
         images: `(n, side, side, 3)` uint8 images in [0, 255]; with neither
@@ -32,7 +29,7 @@ class Batches(keras.utils.PyDataset):
         self,
         images: np.ndarray,
         labels: np.ndarray,
-        rows: Sequence[int] | None = None,
+        rows: np.ndarray | None = None,
         *,
         batch_size: int = 32,
         shuffle: bool = False,
@@ -55,17 +52,17 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self.rows
         if self.shuffle:
-            rng = np.random.default_rng((self.seed, self.epoch))
-            rows = rng.permutation(rows)
+            order = np.random.default_rng((self.seed, self.epoch))
+            rows = order.permutation(rows)
         start = index * self.batch_size
         rows = rows[start : start + self.batch_size]
         if not self.augment and self.size in (None, self.images.shape[1]):
             return self.images[rows], self.labels[rows]
-        size = self.size or self.images.shape[1]
         rng = np.random.default_rng((self.seed, self.epoch, index))
+        options = self.size or self.images.shape[1], self.scale, rng
         change = vary if self.augment else resample
-        x = [change(self.images[row], size, self.scale, rng) for row in rows]
-        return np.stack(x), self.labels[rows]
+        x = np.stack([change(self.images[row], *options) for row in rows])
+        return x, self.labels[rows]
 
     def on_epoch_end(self) -> None:
         """Count the epoch; `fit` does it once before its first one, too."""
@@ -74,17 +71,15 @@ class Batches(keras.utils.PyDataset):
 
 def resample(image, size, *_, corner=(0, 0), extent=(1, 1)):
     """Take the nearest pixels of a rectangle, given in shares of the side."""
-    steps = (np.arange(size)[:, None] + 0.5) / size
-    pixels = (np.array(corner) + np.array(extent) * steps) * image.shape[0]
-    y, x = pixels.astype(int).T
+    steps = np.array(extent) * (np.arange(size)[:, None] + 0.5) / size
+    y, x = ((np.array(corner) + steps) * image.shape[0]).astype(int).T
     return image.take(y, axis=0).take(x, axis=1)
 
 
 def vary(image, size, scale, rng):
     """Cut a random rectangle of an image; mirror it, by chance; tint it."""
-    # Aspect up to 4:3 (Szegedy et al. 2015, "Going deeper", section 6).
-    stretch = (4 / 3) ** rng.uniform(-0.5, 0.5)
-    extent = np.sqrt(rng.uniform(*scale)) * np.array([stretch, 1 / stretch])
+    stretch = (4 / 3) ** rng.uniform(-1, 1)  # Szegedy et al. 2015, 6
+    extent = np.sqrt(rng.uniform(*scale) * np.array([stretch, 1 / stretch]))
     extent = extent.clip(max=1)
     corner = rng.uniform(size=2) * (1 - extent)
     x = resample(image, size, corner=corner, extent=extent)

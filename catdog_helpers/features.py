@@ -12,8 +12,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.archive import require_space
-from catdog_helpers.bases import weights_sha256
-from catdog_helpers.saving import write_json
+from catdog_helpers.saving import weights_sha256, write_json
 
 VERSION = 1  # raise it when the same model and images would give others
 

@@ -1,11 +1,10 @@
 """Keep a trained model with all that a reader of it needs to know."""
 
+import hashlib
 import json
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from catdog_helpers.bases import read_keras, weights_sha256
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
@@ -93,3 +92,31 @@ def write_json(path: Path, content: dict) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False)
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def read_keras(path: Path):
+    """Load a `.keras` file, or raise ValueError with one line."""
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # a damaged file can raise nearly anything
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path} is no Keras model: {reason}") from None
+
+
+def weights_sha256(model) -> str:
+    """Name a model's weights by their content.
+
+    Args:
+        model: A `keras.Model`.
+
+    Returns:
+        64 hexadecimal digits. Hashes of saved files are no use: a `.keras`
+        file holds the time of its saving.
+    """
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(f"{weight.shape}{weight.dtype}".encode())
+        digest.update(weight.tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Put a pretrained base and a classification head together."""
+"""Cut a pretrained base in two, and put a classification head on it."""
 
 import keras
 from keras import layers
@@ -42,3 +42,51 @@ def join(*parts):
     return keras.Sequential(
         [keras.Input(base[0].input_shape[1:]), *base, pooling, head]
     )
+
+
+def split_base(base_model, cut: str | None):
+    """Cut a base in two at one tensor.
+
+    `back(front(x))` equals `base_model(x)`: the layers are shared, not copied.
+
+    Args:
+        base_model: What `load_base` returned.
+        cut: Name of the layer whose output is the cut, or
+            "<name>.input" for a layer's input. `None`: all of it is front,
+            and back passes on what it gets.
+
+    Returns:
+        front, back: Two `keras.Model`s.
+
+    Raises:
+        ValueError: If there is no such layer, or the cut is no clean one.
+    """
+    inputs, outputs = base_model.inputs[0], base_model.outputs[0]
+    tensor = outputs if cut is None else _tensor_at(base_model, cut)
+    front = keras.Model(inputs, tensor, name="front")
+    try:
+        back = keras.Model(tensor, outputs, name="back")
+    except ValueError:
+        if tensor is not outputs:
+            raise ValueError(
+                f"`cut` must be the only way through the base: a path leads "
+                f"around {cut!r}"
+            ) from None
+        same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
+        back = keras.Sequential(same, name="back")
+    # Else `back.trainable = True` would do nothing: under TensorFlow, Keras
+    # skips what is no change, and a new model counts as trainable.
+    front.trainable = back.trainable = base_model.trainable
+    return front, back
+
+
+def _tensor_at(base_model, cut: str):
+    name, _, side = cut.partition(".")
+    names = [layer.name for layer in base_model.layers]
+    if name not in names or side not in ("", "input"):
+        raise ValueError(
+            f"`cut` must name a layer of the base. Received: {cut!r}; its last "
+            f"layers are {', '.join(names[-8:])}"
+        )
+    layer = base_model.get_layer(name)
+    return layer.input if side else layer.output

@@ -8,13 +8,9 @@ import pytest
 from keras import layers
 
 from catdog_helpers import bases
-from catdog_helpers.bases import (
-    BASES,
-    default_cut,
-    load_base,
-    split_base,
-    weights_sha256,
-)
+from catdog_helpers.bases import BASES, default_cut, load_base
+from catdog_helpers.saving import weights_sha256
+from catdog_helpers.transfer import split_base
 
 APPLICATIONS = [name for name in BASES if BASES[name].module]
 

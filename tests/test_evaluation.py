@@ -9,17 +9,11 @@ import pytest
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
-from catdog_helpers.evaluation import (
-    clock,
-    display_name,
-    load_results,
-    save_result,
-    score,
-    scoreboard,
-    wilson_interval,
-)
+from catdog_helpers.evaluation import clock, save_result, score, wilson_interval
+from catdog_helpers.results import display_name, load_results, scoreboard
+from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.saving import load_model
-from catdog_helpers.splits import load_split, save_split, split, split_rows
+from catdog_helpers.splits import split, split_rows
 
 HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
 

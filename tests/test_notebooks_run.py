@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 import run as runner
-from catdog_helpers.evaluation import (
-    load_results,
-    scoreboard,
-    wilson_interval,
-)
+from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.features import extract_features
+from catdog_helpers.results import load_results, scoreboard
+from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model
-from catdog_helpers.splits import load_split, split_rows
+from catdog_helpers.splits import split_rows
 from catdog_helpers.transfer import build_head
 from draw import draw
 

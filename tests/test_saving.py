@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from catdog_helpers.bases import weights_sha256
-from catdog_helpers.saving import load_model, save_model, versions, write_json
+from catdog_helpers.saving import (
+    load_model,
+    save_model,
+    versions,
+    weights_sha256,
+    write_json,
+)
 
 CARD = {"class_names": ["猫", "dog"], "image_size": 16}
 

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from catdog_helpers.manifest import prepare
+from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.splits import (
     SPLITS,
-    load_split,
-    save_split,
     split,
     split_rows,
     split_sha256,

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from catdog_helpers.bases import split_base
-from catdog_helpers.transfer import build_head, join
+from catdog_helpers.transfer import build_head, join, split_base
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+"""Write the split where all notebooks look for it, and read it there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from catdog_helpers.features import provenance
+from catdog_helpers.manifest import images_key, read_manifest, write_manifest
+from catdog_helpers.saving import write_json
+from catdog_helpers.splits import SPLITS, split_rows, split_sha256
+
+
+def save_split(
+    out: str | Path,
+    images: np.ndarray,
+    manifest: pd.DataFrame,
+    *,
+    dataset: str,
+    folder: str | Path,
+    seed: int,
+) -> dict:
+    """Write the split where every other notebook looks for it.
+
+    Args:
+        out: Directory of the run.
+        images: The memory-mapped array that `prepare` returned.
+        manifest: What `split` returned.
+        dataset: Name or address the photographs came from.
+        folder: Where their files lie.
+        seed: What `split` was called with.
+
+    Returns:
+        The content of `dataset.json`: where the images are, class names,
+        image size, number of images of each split, hash of the split.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_manifest(manifest, out / "manifest.csv")
+    info = {
+        "dataset": str(dataset),
+        "folder": str(Path(folder).resolve()),
+        "images": str(Path(images.filename).resolve()),
+        "image_size": images.shape[1],
+        "class_names": sorted(manifest["class"].unique()),
+        "seed": seed,
+        "split_sha256": split_sha256(manifest),
+    }
+    rows = zip(SPLITS, split_rows(manifest), strict=True)
+    info |= {f"n_{name}": len(members) for name, members in rows}
+    write_json(out / "dataset.json", info)
+    return info
+
+
+def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
+    """Read what notebook 01 wrote.
+
+    Args:
+        out: Directory of the run.
+
+    Returns:
+        images: Memory-mapped array of shape `(n, size, size, 3)`, `uint8`.
+        manifest: One row per image, in the same order.
+        info: What `save_split` returned.
+
+    Raises:
+        FileNotFoundError: If notebook 01 has not run.
+        ValueError: If the files do not belong together.
+    """
+    path = Path(out) / "dataset.json"
+    info = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if not info or not Path(info["images"]).is_file():
+        missing = info.get("images", path)
+        raise FileNotFoundError(
+            f"{missing} is missing: run notebook 01_download_data first"
+        )
+    manifest = read_manifest(path.with_name("manifest.csv"))
+    images = np.load(info["images"], mmap_mode="r")
+    fits = provenance(images)["key"] == images_key(manifest, images.shape[1])
+    if not fits or split_sha256(manifest) != info["split_sha256"]:
+        raise ValueError(
+            f"{path.parent}: manifest.csv, dataset.json and the prepared "
+            "images do not belong together: run notebook 01_download_data"
+        )
+    return images, manifest, info
