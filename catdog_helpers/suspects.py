@@ -26,7 +26,7 @@ def suspect_labels(
         fewer images than there are folds.
     """
     features = np.asarray(features, dtype=np.float32)
-    classes, own = np.unique(labels, return_inverse=True)
+    _, own = np.unique(labels, return_inverse=True)
     if np.bincount(own).min() < folds:
         return np.array([], dtype=int)
     probabilities = cross_val_predict(
@@ -36,8 +36,12 @@ def suspect_labels(
         cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
         method="predict_proba",
     )
+    return _confidently_other(probabilities, own)
+
+
+def _confidently_other(probabilities: np.ndarray, own: np.ndarray):
     mean_if_labelled = [
-        probabilities[own == k, k].mean() for k in range(len(classes))
+        probabilities[own == k, k].mean() for k in range(own.max() + 1)
     ]
     of_own = probabilities[np.arange(len(own)), own]
     confident = probabilities >= np.array(mean_if_labelled)

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
+from catdog_helpers import suspects
 from catdog_helpers.suspects import suspect_labels
 
 
@@ -58,3 +61,28 @@ def test_too_few_images_give_no_suspects():
     features, labels = blobs(2, n=4)
     assert suspect_labels(features, labels).tolist() == []
     assert suspect_labels(features, labels).dtype == int
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_suspects_are_those_of_cleanlab(n_classes):
+    find_label_issues = pytest.importorskip("cleanlab.filter").find_label_issues
+    rng = np.random.default_rng(n_classes)
+    features, labels = blobs(n_classes, spread=8.0)
+    noisy = rng.random(len(labels)) < 0.1
+    labels[noisy] = rng.integers(n_classes, size=noisy.sum())
+    probabilities = cross_val_predict(
+        LogisticRegression(max_iter=500),
+        features.astype("float32"),
+        labels,
+        method="predict_proba",
+    )
+    theirs = find_label_issues(
+        labels,
+        probabilities,
+        filter_by="confident_learning",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    ours = suspects._confidently_other(probabilities, labels)
+    assert len(ours) > 5
+    assert ours.tolist() == theirs.tolist()
