@@ -21,6 +21,8 @@ class Batches(keras.utils.PyDataset):
             random rectangle of each, stretched, and to vary its colours.
         size: Side of the images served, in pixels; as stored if `None`.
         scale: Least and greatest share of the image's area in a rectangle.
+        mirrored: Features of the mirrored images; each row is then taken from
+            there by an even chance.
         epoch: Number of the first epoch.
         seed: Seed of order and augmentation.
     """
@@ -36,6 +38,7 @@ class Batches(keras.utils.PyDataset):
         augment: bool = False,
         size: int | None = None,
         scale: tuple[float, float] = (0.35, 1.0),
+        mirrored: np.ndarray | None = None,
         epoch: int = 0,
         seed: int = 0,
     ):
@@ -44,7 +47,7 @@ class Batches(keras.utils.PyDataset):
         self.rows = np.arange(len(images)) if rows is None else np.array(rows)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.augment, self.size, self.scale = augment, size, scale
-        self.epoch, self.seed = epoch, seed
+        self.mirrored, self.epoch, self.seed = mirrored, epoch, seed
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
@@ -56,13 +59,21 @@ class Batches(keras.utils.PyDataset):
             rows = order.permutation(rows)
         start = index * self.batch_size
         rows = rows[start : start + self.batch_size]
-        if not self.augment and self.size in (None, self.images.shape[1]):
-            return self.images[rows], self.labels[rows]
         rng = np.random.default_rng((self.seed, self.epoch, index))
+        if not self.augment and self.size in (None, self.images.shape[1]):
+            return self._stored(rows, rng), self.labels[rows]
         options = self.size or self.images.shape[1], self.scale, rng
         change = vary if self.augment else resample
         x = np.stack([change(self.images[row], *options) for row in rows])
         return x, self.labels[rows]
+
+    def _stored(self, rows, rng) -> np.ndarray:
+        x = self.images[rows]
+        if self.mirrored is not None:
+            flipped = rng.random(len(rows)) < 0.5
+            x[flipped] = self.mirrored[rows[flipped]]
+        # float16 is for the disk; not every backend computes with it.
+        return x if x.dtype == np.uint8 else x.astype("float32")
 
     def on_epoch_end(self) -> None:
         """Count the epoch; `fit` does it once before its first one, too."""

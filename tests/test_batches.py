@@ -152,3 +152,17 @@ def test_fit_serves_each_epoch_in_an_order_of_its_own(images):
     for epoch, labels in enumerate(served, start=1):
         expected = Batches(images, LABELS, epoch=epoch, **options)
         np.testing.assert_array_equal(labels, np.array(rows_of(expected)) * 7)
+
+
+def test_mirrored_rows_come_by_an_even_chance():
+    stored = np.zeros((400, 3), "float16")
+    options = {"mirrored": stored + 1, "batch_size": 400}
+    batches = Batches(stored, np.arange(400), **options)
+    x, y = batches[0]
+    assert x.dtype == np.float32
+    assert 0.4 < x.mean() < 0.6
+    assert set(x.mean(axis=1)) == {0, 1}
+    np.testing.assert_array_equal(y, np.arange(400))
+    np.testing.assert_array_equal(x, batches[0][0])
+    batches.on_epoch_end()
+    assert (x != batches[0][0]).any()
