@@ -52,10 +52,9 @@ def other_kinds() -> tuple[str, ...]:
     """Return the kinds to train a base on: neither cats nor dogs.
 
     Returns:
-        Names of animals and of objects, for `draw`.
+        Names of animals, for `draw`.
     """
-    animals, objects = _figures()["animals"][0], _figures()["objects"][0]
-    return tuple(k for k in animals + objects if k not in CLASS_NAMES)
+    return tuple(k for k in _figures()["animals"][0] if k not in CLASS_NAMES)
 
 
 def _hues(rng, n, palette):
@@ -68,9 +67,11 @@ def _colours(rng, palette):
     """Choose the colours that shapes name by a letter."""
     hues = _hues(rng, 2, palette) + _hues(rng, 1, "irises")
     hues += [np.array(c) for c in _FIXED]
-    f, s, *others = (hue + rng.normal(0, 14, 3) for hue in hues)
+    f, s, i, w, k, p, y = (hue + rng.normal(0, 20, 3) for hue in hues)
+    w += rng.uniform(0, 0.6) * (s - w)  # some are hardly paler than the coat
+    p = k if rng.random() < 0.4 else p  # dark noses, pink noses
     d = f * rng.uniform(0.4, 0.7)
-    return dict(zip("fsdiwkpy", [f, s, d, *others], strict=True))
+    return dict(zip("fsdiwkpy", [f, s, d, i, w, k, p, y], strict=True))
 
 
 def _turn(angle):
@@ -79,7 +80,7 @@ def _turn(angle):
     return np.array([[c, s], [-s, c]])
 
 
-def _part(name, colours, rng, at=(0, 0), scale=(1, 1), jitter=0.08):
+def _part(name, colours, rng, at=(0, 0), scale=(1, 1), jitter=0.12):
     """Return a part's shapes as (points, colour, line width or 0)."""
     scale = scale * np.exp(rng.normal(0, jitter, 2))
     t = np.linspace(0, 1, 28)[:, None]
@@ -121,8 +122,8 @@ def _animal(kind, rng):
     look = rng.uniform((-0.22, -0.06), (0.22, 0.08))  # where the head looks
     for name in front:
         head += _part(name, colours, rng, look)
-    size = rng.uniform(0.85, 1.3)
-    tilt = _turn(rng.normal(0, 0.15)) * size
+    size = rng.uniform(1, 1.5)
+    tilt = _turn(rng.normal(0, 0.25)) * size
     return shapes + [(points @ tilt, c, w * size) for points, c, w in head]
 
 
@@ -138,7 +139,7 @@ def _paint(canvas, kind, rng, share, outline):
     scale = share * canvas.width / np.sqrt(np.prod(high - low))
     turn = _turn(rng.normal(0, 0.3)) * scale
     turn[0] *= rng.choice([-1, 1])
-    room = canvas.width * (0.45 - 0.4 * share)
+    room = canvas.width * max(0.05, 0.47 - 0.45 * share)
     at = canvas.width / 2 + rng.uniform(-room, room, 2)
     pen = ImageDraw.Draw(canvas)
     for points, colour, width in shapes:
@@ -151,26 +152,30 @@ def _paint(canvas, kind, rng, share, outline):
 
 
 def _background(rng, size):
-    """Return a canvas: a gradient, two fields, or stripes."""
+    """Return a canvas: a gradient, two fields, stripes, checks or clouds."""
     a, b = _hues(rng, 2, "hues")
-    a, b = (0.4 * (c + rng.normal(0, 30, 3)) + 100 for c in (a, b))
+    a, b = (0.5 * (c + rng.normal(0, 30, 3)) + 80 for c in (a, b))
     x, y = np.meshgrid(*[np.linspace(-1, 1, size)] * 2)
     angle = rng.uniform(0, 2 * np.pi)
     ramp = x * np.cos(angle) + y * np.sin(angle)
     ramps = [ramp / 2 + 0.5, ramp > rng.uniform(-0.5, 0.5)]
-    ramps += [np.sin(ramp * rng.uniform(4, 16)) > 0]
-    pixels = a + (b - a) * ramps[rng.integers(3)][..., None]
+    waves = np.sin(ramp * rng.uniform(4, 24))
+    across = np.sin((y * np.cos(angle) - x * np.sin(angle)) * 12)
+    clouds = Image.fromarray(rng.random((6, 6), np.float32))
+    clouds = np.asarray(clouds.resize((size, size), Image.Resampling.BICUBIC))
+    ramps += [waves > 0, waves * across > 0, clouds, clouds > 0.5]
+    pixels = a + (b - a) * ramps[rng.integers(len(ramps))][..., None]
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def _photograph(canvas, rng):
     """Light, blur and add noise, as a camera would."""
     canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9)))
-    x, y = np.meshgrid(*[np.linspace(-0.3, 0.3, canvas.width)] * 2)
+    x, y = np.meshgrid(*[np.linspace(-0.4, 0.4, canvas.width)] * 2)
     slope_x, slope_y = rng.uniform(-1, 1, 2)
-    light = rng.uniform(0.7, 1.2) + slope_x * x + slope_y * y
-    pixels = canvas * light[..., None] * rng.uniform(0.85, 1.15, 3)
-    pixels += rng.normal(0, rng.uniform(2, 16), pixels.shape)
+    light = rng.uniform(0.6, 1.25) + slope_x * x + slope_y * y
+    pixels = canvas * light[..., None] * rng.uniform(0.75, 1.25, 3)
+    pixels += rng.normal(0, rng.uniform(2, 14), pixels.shape)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
@@ -197,13 +202,13 @@ def draw(
         )
     canvas = _background(rng, image_size * OVERSAMPLING)
     outline = (30, 26, 28) if rng.random() < 0.5 else None
-    clutter = rng.choice(_figures()["objects"][0], 6)
-    behind, before = rng.integers(0, 5), rng.integers(0, 3)
+    clutter = rng.choice(_figures()["objects"][0], 8)
+    behind, before = rng.integers(0, 7), rng.integers(0, 3)
     for thing in clutter[:behind]:
-        _paint(canvas, thing, rng, rng.uniform(0.1, 0.3), outline)
-    _paint(canvas, kind, rng, rng.uniform(0.45, 1), outline)
-    for thing in clutter[4 : 4 + before]:
-        _paint(canvas, thing, rng, rng.uniform(0.1, 0.2), outline)
+        _paint(canvas, thing, rng, rng.uniform(0.1, 0.35), outline)
+    _paint(canvas, kind, rng, rng.uniform(0.45, 0.9), outline)
+    for thing in clutter[6 : 6 + before]:
+        _paint(canvas, thing, rng, rng.uniform(0.08, 0.16), outline)
     size = (image_size, image_size)
     return _photograph(canvas.resize(size, Image.Resampling.BOX), rng)
 
