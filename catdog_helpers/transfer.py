@@ -2,6 +2,7 @@
 
 import keras
 from keras import layers
+from keras.layers import InputLayer
 
 
 def build_head(input_shape: tuple[int, ...], n_classes: int):
@@ -64,20 +65,30 @@ def split_base(base_model, cut: str | None):
     inputs, outputs = base_model.inputs[0], base_model.outputs[0]
     tensor = outputs if cut is None else _tensor_at(base_model, cut)
     front = keras.Model(inputs, tensor, name="front")
-    try:
-        back = keras.Model(tensor, outputs, name="back")
-    except ValueError:
-        if tensor is not outputs:
-            raise ValueError(
-                f"`cut` must be the only way through the base: a path leads "
-                f"around {cut!r}"
-            ) from None
+    if tensor is outputs:
         same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
         back = keras.Sequential(same, name="back")
+    else:
+        back = _back(base_model, tensor, cut)
     # Else `back.trainable = True` would do nothing: under TensorFlow, Keras
     # skips what is no change, and a new model counts as trainable.
     front.trainable = back.trainable = base_model.trainable
     return front, back
+
+
+def _back(base_model, tensor, cut: str):
+    starts = {x.name for x in base_model.layers if isinstance(x, InputLayer)}
+    try:
+        back = keras.Model(tensor, base_model.outputs[0], name="back")
+        around = starts & {layer.name for layer in back.layers}
+    except ValueError:  # Keras before 3.15 says nothing
+        around = starts
+    if around:
+        raise ValueError(
+            "`cut` must be the only way through the base: a path leads "
+            f"around {cut!r}"
+        )
+    return back
 
 
 def _tensor_at(base_model, cut: str):
