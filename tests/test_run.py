@@ -293,6 +293,10 @@ def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         catdog_helpers, "scoreboard", lambda out: board, raising=False
     )
+    results = {"fine_tuned": {"model": "models/fine_tuned.keras"}}
+    monkeypatch.setattr(
+        catdog_helpers, "load_results", lambda out: results, raising=False
+    )
     monkeypatch.chdir(tmp_path)
     run._report(tmp_path / "a run")
     lines = capsys.readouterr().out.splitlines()
