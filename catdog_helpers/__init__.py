@@ -16,6 +16,7 @@ _MODULES = {
     "manifest": ("has_other_label", "is_odd", "prepare", "summarize"),
     "models": ("build_cnn",),
     "plots": ("plot_history", "plot_images", "plot_scoreboard"),
+    "precision": ("best_precision", "with_precision"),
     "prediction": ("find_photographs", "predict"),
     "results": ("display_name", "load_results", "scoreboard", "to_scores"),
     "runs": ("load_split", "save_split"),
