@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from catdog_helpers.features import provenance
+from catdog_helpers.guards import check_classes, check_split
 from catdog_helpers.manifest import images_key, read_manifest, write_manifest
 from catdog_helpers.saving import write_json
 from catdog_helpers.splits import SPLITS, split_rows, split_sha256
@@ -34,7 +35,11 @@ def save_split(
     Returns:
         The content of `dataset.json`: where the images are, class names,
         image size, number of images of each split, hash of the split.
+
+    Raises:
+        ValueError: If a picture or its copies are on two sides of the split.
     """
+    check_split(manifest)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, out / "manifest.csv")
@@ -66,7 +71,8 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
 
     Raises:
         FileNotFoundError: If notebook 01 has not run.
-        ValueError: If the files do not belong together.
+        ValueError: If the files do not belong together, or a picture or its
+            copies are on two sides of the split.
     """
     path = Path(out) / "dataset.json"
     info = json.loads(path.read_text("utf-8")) if path.is_file() else {}
@@ -83,4 +89,6 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
             f"{path.parent}: manifest.csv, dataset.json and the prepared "
             "images do not belong together: run notebook 01_download_data"
         )
+    check_split(manifest)
+    check_classes(info["class_names"], manifest)
     return images, manifest, info
