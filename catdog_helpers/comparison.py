@@ -104,7 +104,7 @@ def compare_methods(
         returns, and `p (Holm)`, corrected for the number of pairs.
 
     Raises:
-        ValueError: If there are not two of them, or files do not fit.
+        ValueError: If there are not two of them.
     """
     results = load_results(out)
     methods = list(results if methods is None else methods)
@@ -113,25 +113,18 @@ def compare_methods(
             f"`methods` must be two or more of {list(results)}, those measured "
             f"on this split. Received: {methods}"
         )
-    right = {name: _right(Path(out), results[name]) for name in methods}
+    _, manifest, _ = load_split(out)
+    labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
+    right = {}
+    for name in methods:
+        probabilities = np.load(Path(out) / "results" / f"{name}.npy")
+        right[name] = probabilities.argmax(axis=1) == labels
     table = pd.DataFrame(
         {"first": display_name(results[a]), "second": display_name(results[b])}
         | mcnemar(right[a], right[b])
         for a, b in combinations(methods, 2)
     )
     return table.assign(**{"p (Holm)": holm(table["p"])})
-
-
-def _right(out: Path, result: dict) -> np.ndarray:
-    _, manifest, _ = load_split(out)
-    labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
-    path = out / "results" / f"{result['method']}.npy"
-    probabilities = np.load(path)
-    if len(probabilities) == len(labels):
-        right = probabilities.argmax(axis=1) == labels
-        if np.isclose(right.mean(), result["test_accuracy"]):
-            return right
-    raise ValueError(f"{path} and its .json do not belong together")
 
 
 def conclude(pair: Mapping) -> tuple[str, str]:
@@ -144,34 +137,27 @@ def conclude(pair: Mapping) -> tuple[str, str]:
         may, may_not: A sentence that may be drawn from it, and one that may
         not. A difference counts if p, corrected if it is, is below 0.05.
     """
-    corrected = "p (Holm)" in pair
-    p = pair["p (Holm)"] if corrected else pair["p"]
-    names = [pair["first"], pair["second"]]
+    p = pair.get("p (Holm)", pair["p"])
+    winner, loser, sign = pair["first"], pair["second"], 1
     only = [pair["only first right"], pair["only second right"]]
-    low, high, images = pair["low"], pair["high"], f"{pair['images']:,}"
     if only[0] < only[1]:
-        names, only, low, high = names[::-1], only[::-1], -high, -low
-    chance = f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
-    chance += ", corrected for the number of pairs" if corrected else ""
-    counts = (
-        f"{names[0]} alone is right on {only[0]:,} of these {images} test "
-        f"images, {names[1]} alone on {only[1]:,} ({chance})"
-    )
-    alone = " of this pair alone" if corrected else ""
-    between = (
-        f"The difference in accuracy on such images lies between "
-        f"{100 * low:+.1f} and {100 * high:+.1f} percentage points (95 % "
-        f"interval{alone})."
+        winner, loser, sign, only = loser, winner, -1, only[::-1]
+    low, high = sorted((sign * 100 * pair["low"], sign * 100 * pair["high"]))
+    facts = (
+        f"{winner} alone is right on {only[0]:,} of these {pair['images']:,} "
+        f"test images, {loser} alone on {only[1]:,} (p = {p:.2g}). The "
+        f"difference in accuracy on such images lies between {low:+.1f} and "
+        f"{high:+.1f} percentage points (95 % interval). "
     )
     if p < 0.05:
         return (
-            f"{counts}: more than chance explains. {between}",
-            f"“{names[0]} is better than {names[1]}” in general: one trained "
-            "model of each was compared, on one kind of photographs. Another "
-            "seed, other data or more training may turn it round.",
+            f"{facts}That is more than chance explains.",
+            f"“{winner} is better than {loser}” in general: one trained model "
+            "of each was compared, on one kind of photographs. Another seed, "
+            "other data or more training may turn it round.",
         )
     return (
-        f"{counts}: these images do not tell the two apart. {between}",
-        f"“{names[0]} and {names[1]} are equally good”: no difference was "
-        "shown, which is not to show that there is none.",
+        f"{facts}These images do not tell the two apart.",
+        f"“{winner} and {loser} are equally good”: no difference was shown, "
+        "which is not to show that there is none.",
     )

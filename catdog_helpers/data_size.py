@@ -98,17 +98,18 @@ def images_to_match(
         )
     keys = ["method", "training images"]
     mean = curves.groupby(keys)["test accuracy"].mean()
-    sizes, accuracies = mean[needy].index.to_numpy(), mean[needy].to_numpy()
-    table = mean[frugal].to_frame()
-    table["images to match"] = [
-        images_to_reach(sizes, accuracies, target) for target in mean[frugal]
+    sizes, table = mean[needy].index.to_numpy(), mean[frugal].to_frame()
+    needed = [
+        images_to_reach(sizes, mean[needy].to_numpy(), target)
+        for target in mean[frugal]
     ]
-    table["times"] = table["images to match"] / table.index
+    table["images to match"], table["times"] = needed, needed / table.index
     table["sentence"] = [
-        f"With {n:,} training images, {frugal} reaches "
-        f"{row['test accuracy']:.3f}; {needy} needs "
-        f"{_times(n, row['images to match'], sizes)} the images to match."
-        for n, row in table.iterrows()
+        f"With {n:,} training images, {frugal} reaches {accuracy:.3f}; "
+        f"{needy} needs {_times(n, count, sizes)} the images to match."
+        for n, accuracy, count in zip(
+            table.index, mean[frugal], needed, strict=True
+        )
     ]
     return table
 
@@ -117,5 +118,4 @@ def _times(n: int, needed: float, sizes: np.ndarray) -> str:
     bound = "at most" if needed == sizes[0] else "about"
     if np.isinf(needed):
         bound, needed = "more than", sizes[-1]
-    times = needed / n
-    return f"{bound} {times:,.{0 if times >= 9.95 else 1}f} times"
+    return f"{bound} {needed / n:,.{0 if needed / n >= 9.95 else 1}f} times"

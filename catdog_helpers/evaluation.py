@@ -1,17 +1,13 @@
 """Measure a model on the test images, once, and keep the result."""
 
+import math
 import time
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
 
-from catdog_helpers.costs import (
-    count_trainable,
-    milliseconds_a_photograph,
-    peak_memory,
-)
-from catdog_helpers.guards import check_outputs
+from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
@@ -37,9 +33,7 @@ def wilson_interval(
     return float(interval.low), float(interval.high)
 
 
-def calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15
-) -> float:
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Measure how far a model's certainty is from its success.
 
     The expected calibration error with 15 bins of equal width (Guo et al.,
@@ -50,15 +44,13 @@ def calibration_error(
     Args:
         probabilities: Shape `(n, n_classes)`, rows that add up to 1.
         labels: Shape `(n,)`, class numbers.
-        bins: Number of bins between 0 and 1.
 
     Returns:
         The distance, averaged over all images, in [0, 1]; 0 is best.
     """
     sure = probabilities.max(axis=1).astype("float64")
     right = probabilities.argmax(axis=1) == labels
-    # Bin m holds ((m - 1) / bins, m / bins].
-    gaps = np.bincount(np.ceil(sure * bins).astype(int), right - sure)
+    gaps = np.bincount(np.ceil(sure * 15).astype(int), right - sure)
     return float(np.abs(gaps).sum() / len(sure))
 
 
@@ -149,7 +141,12 @@ def save_result(
     out = Path(out)
     images, manifest, info = load_split(out)
     *_, test = split_rows(manifest)
-    check_outputs(probabilities.shape[1], info["class_names"])
+    expected = len(test), len(info["class_names"])
+    if probabilities.shape != expected:
+        raise ValueError(
+            f"`probabilities` of the test images must have the shape {expected}"
+            f". Received: {probabilities.shape}"
+        )
     costs = {"peak_memory_mb": peak_memory()}
     path = out / "models" / f"{method}.keras"
     kept = {"dataset", "class_names", "image_size", "split_sha256"}
@@ -162,8 +159,7 @@ def save_result(
     result |= costs | {
         "label": label,
         "n_train": n_train or info["n_train"],
-        "trainable_parameters": count_trainable(model),
-        "file_mb": path.stat().st_size / 1e6,
+        "trainable_parameters": sum(map(_size, model.trainable_weights)),
         "epochs": len(history["loss"]),
         "train_seconds": history["seconds"][-1],
         "seconds_before": seconds_before,
@@ -190,4 +186,9 @@ def _check_reloaded(path, images, rows, probabilities) -> dict:
             f"{path} gives probabilities that differ by {difference:.3f} from "
             "those measured: it was saved or joined wrongly"
         )
-    return {"milliseconds": milliseconds_a_photograph(model, x)}
+    milliseconds = milliseconds_a_photograph(model, x)
+    return {"milliseconds": milliseconds, "file_mb": path.stat().st_size / 1e6}
+
+
+def _size(weight) -> int:
+    return math.prod(weight.shape)

@@ -7,6 +7,16 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
+FROZEN = (
+    "frozen weights have changed: compile again after freezing; set "
+    "`trainable = False` on each BatchNormalization of a base (from scratch "
+    "it must learn: `moving_averages=True`)"
+)
+OPENED = (
+    "open weights have not changed: compile again after opening layers, and "
+    "train for one epoch or more"
+)
+
 
 @contextmanager
 def guard_weights(*models, moving_averages: bool = False) -> Iterator[None]:
@@ -33,24 +43,20 @@ def guard_weights(*models, moving_averages: bool = False) -> Iterator[None]:
     weights = {id(w): w for model in models for w in model.weights}
     opened = {id(w) for model in models for w in model.trainable_weights}
     if not opened:
-        raise ValueError(
-            "nothing can be trained: no weight is trainable. Received: "
-            f"{', '.join(m.name for m in models)}. Open a layer, then compile"
-        )
+        raise ValueError("no weight is trainable: open a layer, then compile")
     before = {key: _sha256(weight) for key, weight in weights.items()}
     yield
     moved = {key for key, w in weights.items() if _sha256(w) != before[key]}
     learned = {k for k, w in weights.items() if w.name.startswith("moving_")}
-    wrong = moved - opened - (learned if moving_averages else set())
-    hint = "compile again after freezing"
-    if wrong and wrong <= learned:
-        hint = (
-            "set `trainable = False` on each BatchNormalization of a base, or "
-            "`moving_averages=True` for a network trained from scratch"
-        )
-    _refuse("frozen weights have changed", weights, wrong, hint)
-    hint = "compile again after opening layers, and train for an epoch or more"
-    _refuse("open weights have not changed", weights, opened - moved, hint)
+    free = learned if moving_averages else set()
+    for problem, wrong in (
+        (FROZEN, moved - opened - free),
+        (OPENED, opened - moved),
+    ):
+        if wrong:
+            names = [weights[key].path for key in weights if key in wrong]
+            names[3:] = [f"and {len(names) - 3} more"] if names[3:] else []
+            raise RuntimeError(f"{problem}. Received: {', '.join(names)}")
 
 
 def _sha256(weight) -> bytes:
@@ -58,15 +64,6 @@ def _sha256(weight) -> bytes:
 
     array = keras.ops.convert_to_numpy(weight)
     return hashlib.sha256(array.tobytes()).digest()
-
-
-def _refuse(problem: str, weights: dict, wrong: set, hint: str) -> None:
-    names = [weight.path for key, weight in weights.items() if key in wrong]
-    if names:
-        more = ", …" if len(names) > 3 else ""
-        raise RuntimeError(
-            f"{len(names)} {problem}: {', '.join(names[:3])}{more}. {hint}"
-        )
 
 
 def check_raw_rgb(images: np.ndarray) -> None:
@@ -90,46 +87,32 @@ def check_raw_rgb(images: np.ndarray) -> None:
         )
 
 
-def check_split(manifest: pd.DataFrame) -> None:
-    """Check that no picture, and no near copy of one, is on two sides.
+def check_split(manifest: pd.DataFrame, class_names: list[str]) -> None:
+    """Check that no picture is on two sides, and that labels fit the names.
 
     Args:
         manifest: What `split` returned.
+        class_names: As `dataset.json` and the models' cards have them.
 
     Raises:
-        ValueError: If one is, or if an image is used twice; with its path.
+        ValueError: If a picture or a near copy of it is on two sides of the
+            split, a file is used twice, or classes are not numbered in
+            alphabetical order.
     """
     used = manifest[manifest.split != ""]
-    sides = used.groupby("group").split.transform("nunique")
-    for problem, wrong in (
-        ("copies of a picture are on two sides of the split", sides > 1),
-        ("an image is used twice", used.sha256.duplicated(keep=False)),
-    ):
-        if wrong.any():
-            raise ValueError(
-                f"{problem}, so that what is measured is partly remembered. "
-                f"Received: {', '.join(used.path[wrong][:2])}. Call `split` "
-                "again"
-            )
-
-
-def check_classes(class_names: list[str], manifest: pd.DataFrame) -> None:
-    """Check that class names, in their order, are those of the labels.
-
-    Args:
-        class_names: As `dataset.json` and a model's card have them.
-        manifest: What `split` returned.
-
-    Raises:
-        ValueError: If the order is another one.
-    """
-    names = sorted(manifest["class"].unique())
-    labels = manifest["class"].map(names.index)
-    if list(class_names) != names or not labels.equals(manifest.label):
+    wrong = used.groupby("group").split.transform("nunique") > 1
+    wrong |= used.sha256.duplicated(keep=False)
+    if wrong.any():
         raise ValueError(
-            "classes must be numbered in alphabetical order everywhere: "
-            f"{names}. Received: {list(class_names)}. Run notebook "
-            "01_download_data again"
+            "a picture or its copies are on two sides of the split, or used "
+            f"twice. Received: {', '.join(used.path[wrong][:2])}"
+        )
+    names = sorted(manifest["class"].unique())
+    in_order = manifest["class"].map(names.index).equals(manifest.label)
+    if list(class_names) != names or not in_order:
+        raise ValueError(
+            f"classes must be numbered as in {names} everywhere. Received: "
+            f"{list(class_names)}, or labels of another order"
         )
 
 

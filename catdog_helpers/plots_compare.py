@@ -24,21 +24,19 @@ def plot_scoreboard(
     """
     size = (7, 1.2 + 0.36 * len(scores))
     ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
-    left = scores.low.min() - 0.02 if start is None else start
-    left, right = max(0.0, left), 1 + 0.1 * (1 - max(0.0, left))
-    for y, row in enumerate(scores.itertuples(index=False, name=None)):
-        accuracy, low, high = row[:3]
+    start = max(0, scores.low.min() - 0.02 if start is None else start)
+    columns = scores[["test accuracy", "low", "high"]].to_numpy()
+    for y, (accuracy, low, high) in enumerate(columns):
         ends = [[accuracy - low], [high - accuracy]]
         ax.errorbar(accuracy, y, xerr=ends, fmt="o", capsize=4, color=f"C{y}")
-        seen = accuracy >= left
-        where = {"xy": (accuracy if seen else left, y), "fontsize": 8}
-        text = f"{accuracy:.3f}" if seen else f" ◂ {accuracy:.3f}"
-        where |= {"xytext": (0, 5), "textcoords": "offset points"}
-        ax.annotate(text, ha="center" if seen else "left", **where)
+        text = f"{accuracy:.3f}" if accuracy >= start else f" ◂ {accuracy:.3f}"
+        align = {"ha": "center" if accuracy >= start else "left"}
+        where = (max(accuracy, start), y - 0.2)
+        ax.text(*where, text, fontsize=8, va="bottom", **align)
     ax.set_yticks(range(len(scores)), scores.index)
-    ax.set(xlim=(left, right), ylim=(len(scores) - 0.4, -0.7))
-    cut = " (the axis does not start at 0)" if left > 0 else ""
-    ax.set_xlabel(f"test accuracy{cut}")
+    ax.set(xlim=(start, 1.1 - 0.1 * start), ylim=(len(scores) - 0.4, -0.8))
+    note = " (the axis does not start at 0)" if start > 0 else ""
+    ax.set_xlabel(f"test accuracy{note}")
     ax.grid(axis="x", alpha=0.3)
     ax.set_title("points: test accuracy, whiskers: 95 % interval", fontsize=9)
     return ax
@@ -59,26 +57,23 @@ def plot_data_size(
         from the lowest to the highest seed.
     """
     ax = ax or plt.subplots(layout="constrained")[1]
-    groups = curves.groupby("method", sort=False)
-    for number, (name, rows) in enumerate(groups):
+    lines = curves.groupby("method", sort=False)
+    for number, (name, rows) in enumerate(lines):
         color = f"C{number}"
         seeds = rows.groupby("training images")["test accuracy"]
-        mean = seeds.mean()
-        ax.plot(mean.index, mean, color=color, label=name)
-        ax.fill_between(
-            mean.index, seeds.min(), seeds.max(), color=color, alpha=0.2, lw=0
-        )
+        band = seeds.agg(["min", "max", "mean"])
+        ax.plot(band.index, band["mean"], color=color, label=name)
+        style = {"color": color, "alpha": 0.2, "lw": 0}
+        ax.fill_between(band.index, band["min"], band["max"], **style)
         dots = rows["training images"], rows["test accuracy"]
-        ax.scatter(*dots, color=color, s=12, zorder=3)
+        ax.plot(*dots, "o", color=color, ms=4)
     sizes = sorted(curves["training images"].unique())
     ax.set_xscale("log")
     ax.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=45)
     ax.minorticks_off()
-    ax.set(xlabel="training images (each step multiplies)")
-    ax.set_ylabel("test accuracy")
+    ax.set(xlabel="training images (log axis)", ylabel="test accuracy")
     ax.grid(alpha=0.3)
-    n_seeds = curves.groupby(["method", "training images"]).size().max()
-    title = f"dots: up to {n_seeds} seeds, line: mean, band: lowest to highest"
+    title = "dots: each seed, line: mean, band: lowest to highest seed"
     ax.set_title(title, fontsize=9)
     ax.legend(fontsize=8)
     return ax

@@ -36,8 +36,8 @@ def load_results(out: str | Path) -> dict[str, dict]:
             results[result["method"]] = result
         else:
             warnings.warn(
-                f"{path} was measured on another split and is left out: run "
-                "its notebook again",
+                f"{path} was measured on another split or class order and is "
+                "left out: run its notebook again",
                 stacklevel=2,
             )
     order = [*METHODS, *sorted(set(results) - set(METHODS))]
