@@ -143,9 +143,10 @@ def conclude(pair: Mapping) -> tuple[str, str]:
     if only[0] < only[1]:
         winner, loser, sign, only = loser, winner, -1, only[::-1]
     low, high = sorted((sign * 100 * pair["low"], sign * 100 * pair["high"]))
+    chance = f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
     facts = (
         f"{winner} alone is right on {only[0]:,} of these {pair['images']:,} "
-        f"test images, {loser} alone on {only[1]:,} (p = {p:.2g}). The "
+        f"test images, {loser} alone on {only[1]:,} ({chance}). The "
         f"difference in accuracy on such images lies between {low:+.1f} and "
         f"{high:+.1f} percentage points (95 % interval). "
     )
