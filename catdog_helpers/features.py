@@ -13,6 +13,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.archive import require_space
+from catdog_helpers.guards import check_raw_rgb
 from catdog_helpers.precision import best_precision, with_precision
 from catdog_helpers.saving import weights_sha256, write_json
 
