@@ -53,9 +53,12 @@ def extract_features(
         Rows that were not asked for are zero and take no room on most disks.
 
     Raises:
-        ValueError: If a feature is too large for `dtype`.
+        ValueError: If images are not raw RGB, or a feature is too large for
+            `dtype`.
         OSError: If the disk is too full.
     """
+    if images.shape[3:] == (3,):
+        check_raw_rgb(images[rows[:8]])
     precision = precision or best_precision(model)
     parts = {
         "images": provenance(images)["key"],
