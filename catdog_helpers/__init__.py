@@ -11,7 +11,7 @@ _MODULES = {
     "batches": ("Batches",),
     "comparison": ("compare_methods", "conclude", "holm", "mcnemar"),
     "costs": ("peak_memory",),
-    "data_size": ("images_to_match", "subsets"),
+    "data_size": ("images_to_match", "measure_once", "subsets"),
     "evaluation": ("clock", "save_result", "score", "wilson_interval"),
     "features": ("extract_features", "provenance"),
     "guards": ("check_raw_rgb", "check_split", "guard_weights"),
@@ -23,13 +23,19 @@ _MODULES = {
     "plots_compare": ("plot_data_size", "plot_scoreboard"),
     "precision": ("best_precision", "with_precision"),
     "prediction": ("find_photographs", "predict"),
-    "results": ("display_name", "load_results", "scoreboard", "to_scores"),
+    "results": (
+        "display_name",
+        "last_method",
+        "load_results",
+        "scoreboard",
+        "to_scores",
+    ),
     "runs": ("load_split", "save_split"),
     "saving": ("load_model", "save_model"),
     "sources": ("dataset_dir", "fetch"),
     "splits": ("split", "split_rows"),
     "suspects": ("suspect_labels",),
-    "transfer": ("build_head", "join", "split_base"),
+    "transfer": ("build_head", "join", "split_base", "unfreeze"),
 }
 _HOME = {name: home for home, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -1,6 +1,9 @@
 """How much data a method needs: nested subsets, and curves side by side."""
 
-from collections.abc import Iterable, Sequence
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -42,6 +45,36 @@ def subsets(
     place = ((rank + 0.5) / groups.transform("size")).where(rank > 0, 0)
     order = rows[np.argsort(place.to_numpy(), kind="stable")]
     return {size: np.sort(order[:size]) for size in sizes}
+
+
+def measure_once(
+    path: str | Path, settings: dict, measure: Callable[[], dict]
+) -> dict:
+    """Measure, or read what was measured before with the same settings.
+
+    A series of measurements that was interrupted so goes on where it was.
+
+    Args:
+        path: A file with one JSON object a line; made if need be.
+        settings: All that the measurement depends on, as JSON knows it.
+        measure: Called without arguments; gives what was measured.
+
+    Returns:
+        The settings and what was measured.
+    """
+    path = Path(path)
+    lines = path.read_text("utf-8").split("\n") if path.is_file() else []
+    for line in lines[:-1]:  # a line cut short by a kill is the last
+        row = json.loads(line)
+        if settings.items() <= row.items():
+            return row
+    row = settings | measure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    whole = [*lines[:-1], json.dumps(row), ""]
+    partial.write_text("\n".join(whole), "utf-8")
+    os.replace(partial, path)
+    return row
 
 
 def images_to_reach(

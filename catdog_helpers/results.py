@@ -14,17 +14,26 @@ METHODS = {
     "bottleneck": "bottleneck features",
     "fine_tuned": "fine-tuned",
 }
+NOTEBOOKS = {
+    "scratch_cnn": "02_cnn_from_scratch",
+    "bottleneck": "03_vgg16_bottleneck_features",
+    "fine_tuned": "04_vgg16_fine_tuning",
+}
 
 
-def load_results(out: str | Path) -> dict[str, dict]:
+def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
     """Read every result that was measured on this run's split.
 
     Args:
         out: Directory of the run.
+        *needed: Methods that must be among them.
 
     Returns:
         Method to the content of its JSON file, in the order of the series. A
         result of another split is left out, with a warning.
+
+    Raises:
+        FileNotFoundError: If a needed one is missing, with its notebook.
     """
     out = Path(out)
     *_, info = load_split(out)
@@ -40,8 +49,35 @@ def load_results(out: str | Path) -> dict[str, dict]:
                 "left out: run its notebook again",
                 stacklevel=2,
             )
+    for name in needed:
+        if name not in results:
+            raise FileNotFoundError(
+                f"{out / 'results' / name}.json is missing: run notebook "
+                f"{NOTEBOOKS[name]} first"
+            )
     order = [*METHODS, *sorted(set(results) - set(METHODS))]
     return {name: results[name] for name in order if name in results}
+
+
+def last_method(results: dict[str, dict]) -> str:
+    """Name the method that the series has come to.
+
+    Args:
+        results: What `load_results` returned.
+
+    Returns:
+        "fine_tuned", or the last one before it that was measured; controls
+        and variants do not count.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found = [name for name in METHODS if name in results]
+    if not found:
+        raise FileNotFoundError(
+            f"no method was measured yet: run {', '.join(NOTEBOOKS.values())}"
+        )
+    return found[-1]
 
 
 def display_name(result: dict) -> str:

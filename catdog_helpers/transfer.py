@@ -76,6 +76,21 @@ def split_base(base_model, cut: str | None):
     return front, back
 
 
+def unfreeze(model) -> None:
+    """Open all layers but batch normalisation, whose averages must stay.
+
+    Compile afterwards: only then does `fit` know of it.
+
+    Args:
+        model: Changed in place, e.g. the back of a base.
+    """
+    model.trainable = False  # else Keras skips what looks like no change
+    model.trainable = True
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+
+
 def _back(base_model, tensor, cut: str):
     starts = {x.name for x in base_model.layers if isinstance(x, InputLayer)}
     try:

@@ -13,6 +13,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
 SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
+SAMPLE_DIALS |= {"BASES": "none"}
 DATASETS = ("sample", "small", "full", "oxford_pets")
 
 
@@ -28,8 +29,8 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
             paths are taken from the working directory.
 
     Returns:
-        The value of each dial given, and of `DATASET`, `BASE`, `IMAGE_SIZE`
-        and `OUT`.
+        The value of each dial given, and of `DATASET`, `BASE`, `IMAGE_SIZE`,
+        `NOTEBOOKS` and `OUT`.
 
     Raises:
         DialError: If a name or a value makes no sense.
@@ -51,6 +52,7 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
     dials.setdefault("BASE", "VGG16")
     row = _bases().get(dials["BASE"])
     dials.setdefault("IMAGE_SIZE", row.image_size if row else 192)
+    dials.setdefault("NOTEBOOKS", [1, 2, 3, 4, 5])
     dials.setdefault("OUT", str(ROOT / "runs" / run_name(dials)))
     return dials
 
@@ -143,6 +145,16 @@ def _base(text: str) -> str:
     return _path(text)
 
 
+def _base_list(text: str) -> str:
+    if text in ("all", "none"):
+        return text
+    entries = []
+    for entry in text.split(","):
+        base, colon, weights = entry.partition(":")
+        entries.append(_base(base) + colon + (weights and _weights(weights)))
+    return ",".join(entries)
+
+
 def _weights(text: str) -> str | None:
     if text in ("None", "none"):
         return None
@@ -166,6 +178,15 @@ def _one_of(values: dict) -> Callable:
     return parse
 
 
+def _numbers(text: str) -> list[int]:
+    """Read "1-6,9" as the notebooks' numbers."""
+    if not re.fullmatch(r"\d(-\d)?(,\d(-\d)?)*", text):
+        raise DialError("must be numbers and ranges, such as 1-6,9.")
+    ends = [part.partition("-") for part in text.split(",")]
+    spans = [range(int(a), int(b or a) + 1) for a, _, b in ends]
+    return sorted({number for span in spans for number in span})
+
+
 def _whole(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
         number = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else -1
@@ -180,6 +201,7 @@ DIALS = {
     "DATASET": _dataset,
     "BASE": _base,
     "WEIGHTS": _weights,
+    "BASES": _base_list,
     "CUT": str,
     "IMAGE_SIZE": _whole(32, 1024),
     "TRAIN": _whole(1),
@@ -189,7 +211,9 @@ DIALS = {
     "BATCH_SIZE": _whole(1),
     "PRECISION": _one_of({x: x for x in ("float32", "bfloat16", "float16")}),
     "REUSE": _one_of({"True": True, "False": False}),
+    "SEEDS": _whole(1),
     "RANGE_TEST": _one_of({"True": True, "False": False}),
     "SEED": _whole(0),
+    "NOTEBOOKS": _numbers,
     "OUT": _out,
 }

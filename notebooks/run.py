@@ -1,4 +1,4 @@
-"""Run notebooks 01 to 05 in order, on the data and with the base you name.
+"""Run notebooks in order, 01 to 05, on the data and with the base you name.
 
     python notebooks/run.py DATASET=photos.zip BASE=MobileNetV2 EPOCHS=5
 
@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 
-from dials import ROOT, DialError, inject, parse_dials
+from dials import ROOT, SAMPLE_DIALS, DialError, inject, parse_dials
 
 
 def run(
@@ -36,8 +36,9 @@ def run(
     Args:
         dials: Values by name, as `parse_dials` gives them. A notebook gets
             those which its `parameters` cell assigns.
-        notebooks: Files to execute. Defaults to 01 to 05 of this folder,
-            without 04 if the base has no cut and so nothing to fine-tune.
+        notebooks: Files to execute. Defaults to those of this folder that
+            the dial `NOTEBOOKS` numbers, without 04 if the base has no cut
+            and so nothing to fine-tune.
 
     Returns:
         `OUT`; its `notebooks/` holds them as executed, also one that failed.
@@ -48,14 +49,16 @@ def run(
     """
     from catdog_helpers import default_cut
 
-    series = sorted((ROOT / "notebooks").glob("0[1-5]_*.ipynb"))
+    numbers = dials.get("NOTEBOOKS", [1, 2, 3, 4, 5])
+    series = sorted((ROOT / "notebooks").glob("0*.ipynb"))
+    series = [path for path in series if int(path.name[:2]) in numbers]
     if not notebooks and not (dials.get("CUT") or default_cut(dials["BASE"])):
         _say("04 is left out: to fine-tune a saved base, name a CUT", "\n")
         series = [path for path in series if not path.name.startswith("04")]
     paths = [Path(path).resolve() for path in notebooks or series]
     loaded = [nbformat.read(path, as_version=4) for path in paths]
     values = {"DATA": str(ROOT / "data"), **dials}
-    used = {"DATASET", "BASE", "IMAGE_SIZE", "OUT"}
+    used = {"DATASET", "BASE", "IMAGE_SIZE", "NOTEBOOKS", "OUT", *SAMPLE_DIALS}
     used.update(*[inject(notebook, values) for notebook in loaded])
     if unused := sorted(dials.keys() - used):
         raise DialError(f"No notebook has the dial {', '.join(unused)}.")
@@ -165,14 +168,15 @@ def _shown(path: str | Path) -> str:
 
 
 def _report(out: Path):
-    from catdog_helpers import load_results, scoreboard
+    from catdog_helpers import last_method, load_results, scoreboard
 
     board, title = scoreboard(out).reset_index(), "test accuracy [95 %]"
     figures = board["test accuracy"], board["low"], board["high"]
     board[title] = list(map("{:.3f} [{:.3f}, {:.3f}]".format, *figures))
     board = board[["method", title, "training images", "seconds"]]
     print("\n" + board.to_string(index=False, float_format="{:.0f}".format))
-    model = out / list(load_results(out).values())[-1]["model"]
+    results = load_results(out)
+    model = out / results[last_method(results)]["model"]
     python, model = (shlex.quote(_shown(p)) for p in (sys.executable, model))
     print(f"\nLook at  {_shown(out / 'notebooks')}/*.html")
     print(f"Predict  {python} -m catdog_helpers predict --model {model} PHOTO")
