@@ -13,7 +13,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
 SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
-SAMPLE_DIALS |= {"BASES": "none"}
+SAMPLE_DIALS |= {"BASES": "none", "SEEDS": 2, "SCRATCH_STEPS": 300}
 DATASETS = ("sample", "small", "full", "oxford_pets")
 
 
@@ -212,6 +212,7 @@ DIALS = {
     "PRECISION": _one_of({x: x for x in ("float32", "bfloat16", "float16")}),
     "REUSE": _one_of({"True": True, "False": False}),
     "SEEDS": _whole(1),
+    "SCRATCH_STEPS": _whole(1),
     "RANGE_TEST": _one_of({"True": True, "False": False}),
     "SEED": _whole(0),
     "NOTEBOOKS": _numbers,
