@@ -125,10 +125,13 @@ def measure_growth(work: Path, size: dict) -> list[dict]:
             found[f"{k}n"]["peak_mb"].append(peak)
             print(f"round {number}  {k * n} images {seconds:.3g} s", flush=True)
     note = f"n = {n}, prepare and extract"
-    return [_growth(found, "seconds", note), _growth(found, "peak_mb", note)]
+    return [
+        to_growth_row(found, "seconds", note),
+        to_growth_row(found, "peak_mb", note),
+    ]
 
 
-def _growth(found: dict, what: str, note: str) -> dict:
+def to_growth_row(found: dict, what: str, note: str) -> dict:
     """Compare what 2n and 4n took with what n lets expect; the worse counts."""
     name = {"seconds": "growth, time", "peak_mb": "growth, memory"}[what]
     once = found["1n"][what]
