@@ -286,10 +286,7 @@ def main(arguments: list[str]) -> int:
         write(record, WORK)
     print(f"\n{to_table(record)}")
     missed = [row["row"] for row in record["rows"] if not holds(row)]
-    for names, what in (
-        (missed, "below the floor"),
-        (record["failed"], "failed"),
-    ):
+    for what, names in {"missed": missed, "failed": record["failed"]}.items():
         if names:
             print(f"benchmark: {what}: {', '.join(names)}", file=sys.stderr)
     return int(bool(missed or record["failed"]))

@@ -95,10 +95,8 @@ def anonymous_megabytes() -> float:
     """Tell how much memory this process holds, without mapped files."""
     if not STATUS.is_file():
         return peak_megabytes()
-    lines = STATUS.read_text().splitlines()
-    return (
-        int(next(x for x in lines if x.startswith("RssAnon")).split()[1]) / 1e3
-    )
+    kilobytes = STATUS.read_text().partition("RssAnon:")[2].split()[0]
+    return int(kilobytes) / 1e3
 
 
 def peak_megabytes() -> float:

@@ -69,7 +69,8 @@ def measure_series(work: Path, size: dict) -> list[dict]:
     return [
         {
             "absolute": "first `make run`, install apart",
-            "text": f"{seconds:.0f} s; slowest notebook {name}, {slowest:.0f} s",
+            "text": f"{seconds:.0f} s; its slowest notebook, {name}, "
+            f"{slowest:.0f} s",
             "seconds": {"all": seconds, name: slowest},
         }
     ]
@@ -150,10 +151,10 @@ def to_busy_share(printed: str) -> float:
         printed: One line a sample and device: its use in per cent.
 
     Returns:
-        Share in [0, 1] of the busiest moments' device; nan without samples.
+        Share in [0, 1]; 0 without samples.
     """
     samples = [int(x) for x in printed.split() if x.isdigit()]
-    return float(np.mean(samples)) / 100 if samples else float("nan")
+    return float(np.mean(samples)) / 100 if samples else 0.0
 
 
 class Busy:
