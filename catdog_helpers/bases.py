@@ -2,7 +2,6 @@
 
 import os
 import socket
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +41,6 @@ def load_base(
     weights: str | Path | None = "imagenet",
     *,
     image_size: int | None = None,
-    precision: str | None = None,
 ):
     """Load a frozen convolutional base that takes raw RGB images.
 
@@ -56,8 +54,6 @@ def load_base(
             "sample" this means: as saved), the path of a weights file, or
             `None` for random weights, the control.
         image_size: Side of the images in pixels. Defaults to the table's.
-        precision: "float32", "bfloat16" or "float16" to compute in. Defaults
-            to what `best_precision` picks.
 
     Returns:
         A `keras.Model` from `(batch, image_size, image_size, 3)`, RGB in
@@ -70,8 +66,7 @@ def load_base(
     """
     path = SAMPLE_BASE if str(base) == "sample" else Path(base)
     if str(base) in BASES and BASES[str(base)].module:
-        with _computing_in(precision):
-            model = _build(str(base), weights, image_size)
+        model = _build(str(base), weights, image_size)
     elif path.suffix == ".keras":
         model = _load(path, weights)
     else:
@@ -115,22 +110,6 @@ def weights_name(base: str | Path, weights: str | Path | None) -> str:
     return "random" if weights is None else Path(weights).name
 
 
-@contextmanager
-def _computing_in(precision: str | None):
-    import keras
-
-    from catdog_helpers.precision import best_precision
-
-    precision = precision or best_precision()
-    before = keras.config.dtype_policy()
-    mixed = "float32" if precision == "float32" else f"mixed_{precision}"
-    keras.config.set_dtype_policy(mixed)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def _build(base: str, weights, image_size: int | None):
     import keras
 
@@ -151,8 +130,7 @@ def _build(base: str, weights, image_size: int | None):
         raise ConnectionError(_no_weights(str(error))) from None
     finally:
         socket.setdefaulttimeout(timeout)
-    x = keras.layers.Activation("linear", dtype="float32")(model.outputs[0])
-    return keras.Model(inputs, x, name=base.lower())
+    return keras.Model(inputs, model.outputs[0], name=base.lower())
 
 
 def _load(path: Path, weights):
