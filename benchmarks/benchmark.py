@@ -23,11 +23,11 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+import catdog_helpers as ch
 from benchmarks.material import ROOT, is_real
 from benchmarks.record import RESULTS, write_into
 from benchmarks.rows import ROWS, SIZES
 from benchmarks.rows_whole import gpu_names
-from catdog_helpers.precision import best_precision
 
 WORK = ROOT / "runs" / "benchmark"
 README = ROOT / "benchmarks" / "README.md"
@@ -156,7 +156,7 @@ def describe_machine() -> dict:
         f"{gpus}, {platform.machine()}, Python {platform.python_version()}",
         "load": load,
         "versions": {p: importlib.metadata.version(p) for p in PACKAGES},
-        "precision": best_precision(),
+        "precision": ch.best_precision(),
         "material": "real photographs" if is_real() else "drawings",
     }
 

@@ -56,13 +56,12 @@ def dataset() -> str:
     return str(SHARED / "data/petimages_200px.zip") if is_real() else "sample"
 
 
-def load_base(image_size: int, precision: str):
+def load_base(image_size: int):
     """Load the base with weights that were learned, for this material."""
     base, weights = "sample", "imagenet"
     if is_real():
         base, weights = "MobileNetV2", SHARED / WEIGHTS
-    options = {"image_size": image_size, "precision": precision}
-    return base, ch.load_base(base, weights, **options)
+    return base, ch.load_base(base, weights, image_size=image_size)
 
 
 def prepared(work: Path, image_size: int, *, train: int, rest: int):

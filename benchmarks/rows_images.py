@@ -12,7 +12,6 @@ import numpy as np
 import catdog_helpers as ch
 from benchmarks import material
 from benchmarks.measure import Peak, alternate, to_ratio
-from catdog_helpers.precision import best_precision
 
 
 def to_row(
@@ -157,8 +156,9 @@ def grow(folder: Path, work: Path, side: int) -> tuple[float, float]:
         Seconds, without those for loading the base, and the greatest memory
         in MB, with the base in it.
     """
-    name, base_model = material.load_base(side, best_precision())
+    name, base_model = material.load_base(side)
     front, _ = ch.split_base(base_model, ch.default_cut(name))
+    front = ch.with_precision(front)
     front.predict_on_batch(np.zeros((32, side, side, 3), "float32"))
     with tempfile.TemporaryDirectory(dir=work) as target, Peak() as peak:
         start = time.perf_counter()
@@ -188,7 +188,7 @@ def save_a_model(work: Path, size: dict):
     import keras
 
     side = size["predict_side"]
-    _, base_model = material.load_base(side, best_precision())
+    _, base_model = material.load_base(side)
     head = ch.build_head((base_model.output_shape[-1],), 2)
     model = ch.join(base_model, head)
     model.name = base_model.name

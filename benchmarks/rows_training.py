@@ -15,7 +15,6 @@ import catdog_helpers as ch
 from benchmarks import material, peers
 from benchmarks.measure import alternate
 from benchmarks.rows_images import to_row
-from catdog_helpers.precision import best_precision
 
 VGG16_SIDE = 150
 _number = count()
@@ -23,16 +22,18 @@ _number = count()
 
 def measure_extraction(work: Path, size: dict) -> list[dict]:
     """Frozen VGG16 from the prepared array, in float32 and as picked."""
-    picked = best_precision()
     images, rows = _images(work, size, size["vgg16_images"])
-    models = {p: _vgg16(size, p)[0] for p in {"float32", picked}}
+    front, _ = _vgg16(size)
+    picked = ch.best_precision(front)
+    models = {p: ch.with_precision(front, p) for p in {"float32", picked}}
     in_memory = images[rows].astype("float32")
     for model in models.values():
         model.predict(in_memory[:32], verbose=0)
 
     def extract(precision):
         name = f"bench{next(_number)}-{time.time_ns()}"  # never kept before
-        ch.extract_features(models[precision], images, rows, name=name)
+        options = {"name": name, "precision": precision}
+        ch.extract_features(models[precision], images, rows, **options)
 
     def theirs():
         models["float32"].predict(in_memory, batch_size=32, verbose=0)
@@ -83,7 +84,7 @@ def measure_head(work: Path, size: dict) -> list[dict]:
     train, validation, _ = ch.split_rows(manifest)
     labels, used = manifest.label.to_numpy(), np.union1d(train, validation)
     features = _features(images, used, side, "float32")
-    _, base_model = material.load_base(side, "float32")
+    _, base_model = material.load_base(side)
     model = ch.join(base_model, _head(features.shape[-1]))
     compile_model(model)
     epochs = []
@@ -113,8 +114,10 @@ def measure_head(work: Path, size: dict) -> list[dict]:
 def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
     """An epoch of the opened block, against one of the whole model."""
     images, rows = _images(work, size, size["vgg16_images"])
-    front, back = _vgg16(size, "float32")
-    kept = ch.extract_features(front, images, rows, name="kept")
+    front, back = _vgg16(size)
+    kept = ch.extract_features(
+        front, images, rows, name="kept", precision="float32"
+    )
     labels = np.arange(len(images)) % 2
     back.trainable = True
     head = _head(back.output_shape[-1])
@@ -212,20 +215,19 @@ def _images(work: Path, size: dict, n: int):
     return images, np.flatnonzero(manifest.status == "ok")[:n]
 
 
-def _vgg16(size: dict, precision: str):
+def _vgg16(size: dict):
     """Give both parts of VGG16: its speed is the same with random weights."""
     keras.utils.set_random_seed(0)
-    options = {"image_size": VGG16_SIDE, "precision": precision}
-    base = size.get("base", "VGG16")
-    return ch.split_base(ch.load_base(base, None, **options), "block4_pool")
+    base = ch.load_base(size.get("base", "VGG16"), None, image_size=VGG16_SIDE)
+    return ch.split_base(base, "block4_pool")
 
 
 def _features(images, rows, side: int, precision: str) -> np.ndarray:
-    _, base_model = material.load_base(side, precision)
+    _, base_model = material.load_base(side)
     pooling = keras.layers.GlobalAveragePooling2D()
     model = keras.Sequential([base_model, pooling])
-    name = f"pooled-{precision}"
-    return np.float32(ch.extract_features(model, images, rows, name=name))
+    options = {"name": f"pooled-{precision}", "precision": precision}
+    return np.float32(ch.extract_features(model, images, rows, **options))
 
 
 def _head(n_features: int):

@@ -18,7 +18,6 @@ import catdog_helpers as ch
 from benchmarks import material
 from benchmarks.measure import alternate
 from benchmarks.rows_images import save_a_model, to_row
-from catdog_helpers.precision import best_precision
 
 NOTEBOOK = r"(?m)^(\d\d_\w+) +([\d.]+) s in all$"
 NVIDIA_SMI = [
@@ -112,7 +111,7 @@ def measure_gpu(work: Path, size: dict) -> list[dict]:
     train, validation, test = ch.split_rows(manifest)
     labels, used = manifest.label.to_numpy(), np.flatnonzero(manifest.split)
     note("prepare")
-    name, base_model = material.load_base(side, best_precision())
+    name, base_model = material.load_base(side)
     front, back = ch.split_base(base_model, ch.default_cut(name))
     pooled = keras.Sequential([back, keras.layers.GlobalAveragePooling2D()])
     front.predict_on_batch(images[:32].astype("float32"))  # builds it
