@@ -5,7 +5,7 @@ PYTHON = python3
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all lint address clean
+.PHONY: help run test test-all lint benchmark address clean
 
 venv_python := .venv/bin/python
 installed := .venv/.installed
@@ -42,6 +42,9 @@ test-all: $(installed) ## Run the tests that take minutes each
 lint: $(installed) ## Check the style of code and notebooks
 	@$(venv_python) -m ruff check .
 	@$(venv_python) -m ruff format --check .
+
+benchmark: $(installed) ## Measure speed and memory [ROWS=a,b RECORD=yes]
+	@$(venv_python) -m benchmarks.benchmark $(given)
 
 address: ## Set the address everywhere: REPOSITORY=owner/name REF=v1
 	@$(call quote,$(PYTHON)) notebooks/address.py $(given)

@@ -2,6 +2,9 @@
 
 import keras
 import numpy as np
+from PIL import Image
+
+EXTENT = Image.Transform.EXTENT  # nearest pixels of a rectangle
 
 
 class Batches(keras.utils.PyDataset):
@@ -43,7 +46,8 @@ class Batches(keras.utils.PyDataset):
         seed: int = 0,
     ):
         super().__init__()
-        self.images, self.labels = images, np.asarray(labels)
+        # Still on disk, but without a memory map's slow bookkeeping
+        self.images, self.labels = np.asarray(images), np.asarray(labels)
         self.rows = np.arange(len(images)) if rows is None else np.array(rows)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.augment, self.size, self.scale = augment, size, scale
@@ -105,9 +109,14 @@ def vary(image, size, scale, turned, rng):
     extent = np.sqrt(rng.uniform(*scale) * np.array([stretch, 1 / stretch]))
     extent = extent.clip(max=1)
     corner = rng.uniform(size=2) * (1 - extent)
-    x = resample(image, size, corner=corner, extent=extent)
-    x = x[:, ::-1] if turned else x
-    contrast = np.float32(np.exp(rng.uniform(-0.2, 0.2)))
-    tint = rng.uniform(-13, 13, 3).astype(np.float32)
-    x = (x - np.float32(128)) * contrast + (128 + tint)
-    return x.clip(0, 255).astype(np.uint8)
+    top, left, bottom, right = np.concatenate([corner, corner + extent])
+    left, right = (right, left) if turned else (left, right)
+    box = np.array([left, top, right, bottom]) * len(image)
+    cut = Image.fromarray(image).transform((size,) * 2, EXTENT, tuple(box))
+    # The 256 levels of each channel, changed once, not each pixel
+    contrast = np.exp(rng.uniform(-0.2, 0.2))
+    levels = (np.arange(256) - 128) * contrast + 128
+    levels = levels + rng.uniform(-13, 13, (3, 1))
+    return np.asarray(
+        cut.point(levels.clip(0, 255).astype(int).ravel().tolist())
+    )

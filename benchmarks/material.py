@@ -1,0 +1,105 @@
+"""What is measured on: real photographs beside the checkout, or drawings."""
+
+import functools
+import runpy
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+import catdog_helpers as ch
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+WEIGHTS = "weights/mobilenet_v2_1.0_224_no_top.weights.h5"
+
+
+def is_real() -> bool:
+    """Tell if real photographs and weights lie beside the checkout."""
+    return (SHARED / "data").is_dir()
+
+
+def originals(work: Path, n: int) -> Path:
+    """Give photographs at the size a camera or a website has them.
+
+    Args:
+        work: Folder of the benchmark; they are kept there.
+        n: Number of photographs, at most 600.
+
+    Returns:
+        Folder with one folder of JPEG files for each of two classes.
+    """
+    folder = work / f"originals-{n}"
+    if not folder.is_dir():
+        partial = folder.with_suffix(".partial")
+        (_unpack if is_real() else _draw)(partial, n)
+        partial.rename(folder)
+    for path in folder.rglob("*.jpg"):  # from the disk into the page cache
+        path.read_bytes()
+    return folder
+
+
+def many(work: Path) -> Path:
+    """Give the larger set, the one that the notebooks are run on.
+
+    Args:
+        work: Folder of the benchmark; it is unpacked there.
+
+    Returns:
+        The folder that `fetch` returned.
+    """
+    return ch.fetch(dataset(), work / "data")
+
+
+def dataset() -> str:
+    """Name the larger set as the notebooks' `DATASET` does."""
+    return str(SHARED / "data/petimages_200px.zip") if is_real() else "sample"
+
+
+def load_base(image_size: int):
+    """Load the base with weights that were learned, for this material."""
+    base, weights = "sample", "imagenet"
+    if is_real():
+        base, weights = "MobileNetV2", SHARED / WEIGHTS
+    return base, ch.load_base(base, weights, image_size=image_size)
+
+
+def prepared(work: Path, image_size: int, *, train: int, rest: int):
+    """Prepare the larger set and split it.
+
+    Args:
+        work: Folder of the benchmark.
+        image_size: Side of the images in pixels.
+        train: Number of training images.
+        rest: Number of validation images, and of test images.
+
+    Returns:
+        images, manifest: As `ch.split` and `ch.prepare` give them.
+    """
+    folder = ch.dataset_dir(dataset(), work / "data")
+    images, manifest = ch.prepare(many(work), folder, image_size)
+    return images, ch.split(manifest, train=train, validation=rest, test=rest)
+
+
+def _unpack(folder: Path, n: int):
+    archive = SHARED / "data/cats_and_dogs_filtered_small.zip"
+    with zipfile.ZipFile(archive) as file:
+        names = [x for x in file.namelist() if x.endswith(".jpg")]
+        for name in names[:: max(1, len(names) // n)][:n]:
+            *_, kind, file_name = PurePosixPath(name).parts
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            (folder / kind / file_name).write_bytes(file.read(name))
+
+
+def _draw(folder: Path, n: int):
+    drawn = folder.with_name("drawn")
+    _draw_sample()(drawn, n_per_class=-(-n // 2), image_size=448)
+    for path in sorted(drawn.rglob("*.png")):
+        target = folder / path.relative_to(drawn).with_suffix(".jpg")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).save(target, quality=90)
+
+
+@functools.cache
+def _draw_sample():
+    return runpy.run_path(str(ROOT / "data/sample/draw.py"))["draw_sample"]

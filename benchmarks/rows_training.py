@@ -1,0 +1,262 @@
+"""Rows of the benchmark: what is frozen runs once, and training."""
+
+import json
+import resource
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+import catdog_helpers as ch
+from benchmarks import material, peers
+from benchmarks.measure import alternate
+from benchmarks.rows_images import to_row
+
+VGG16_SIDE = 150
+_number = count()
+
+
+def measure_extraction(work: Path, size: dict) -> list[dict]:
+    """Frozen VGG16 from the prepared array, in float32 and as picked."""
+    images, rows = _images(work, size, size["vgg16_images"])
+    front, _ = _vgg16(size)
+    picked = ch.best_precision(front)
+    models = {p: ch.with_precision(front, p) for p in {"float32", picked}}
+    in_memory = images[rows].astype("float32")
+    for model in models.values():
+        model.predict(in_memory[:32], verbose=0)
+
+    def extract(precision):
+        name = f"bench{next(_number)}-{time.time_ns()}"  # never kept before
+        options = {"name": name, "precision": precision}
+        ch.extract_features(models[precision], images, rows, **options)
+
+    def theirs():
+        models["float32"].predict(in_memory, batch_size=32, verbose=0)
+
+    sides = {"ours": lambda: extract("float32"), "theirs": theirs}
+    if picked != "float32":
+        sides["picked"] = lambda: extract(picked)
+    found = alternate(sides, size["few_rounds"])
+    fast = found.pop("picked", found["ours"])
+    note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px"
+    floor = 1.0 if picked == "float32" else 1.7
+    both = {"ours": fast, "theirs": found["ours"]}
+    return [
+        to_row("extraction, float32", 0.95, **found, note=note),
+        to_row("extraction, best precision", floor, **both, note=picked),
+        _compare_accuracy(work, size, picked),
+    ]
+
+
+def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
+    """Tell how far the picked precision moves the test accuracy."""
+    side, n = size["side"], size["accuracy_images"]
+    images, manifest = material.prepared(work, side, train=n, rest=n)
+    train, _, test = ch.split_rows(manifest)
+    labels = manifest.label.to_numpy()
+    correct = {}
+    for precision in ("float32", picked):
+        features = _features(images, np.union1d(train, test), side, precision)
+        judge = LogisticRegression(C=0.01, max_iter=500)
+        judge.fit(features[train], labels[train])
+        answers = judge.predict(features[test])
+        correct[precision] = int((answers == labels[test]).sum())
+    share = 1 - abs(correct["float32"] - correct[picked]) / len(test)
+    return {
+        "row": "the same, accuracy",
+        "floor": 0.999,
+        **dict.fromkeys(("ratio", "low", "high"), round(share, 6)),
+        "rounds": 1,
+        "note": f"of {len(test)} test images right: "
+        + ", ".join(f"{p} {c}" for p, c in correct.items()),
+    }
+
+
+def measure_head(work: Path, size: dict) -> list[dict]:
+    """Train a head on kept features, against the base in the loop."""
+    side, n, part = size["side"], size["head_images"], size["loop_images"]
+    images, manifest = material.prepared(work, side, train=n, rest=n // 3)
+    train, validation, _ = ch.split_rows(manifest)
+    labels, used = manifest.label.to_numpy(), np.union1d(train, validation)
+    features = _features(images, used, side, "float32")
+    _, base_model = material.load_base(side)
+    model = ch.join(base_model, _head(features.shape[-1]))
+    compile_model(model)
+    epochs = []
+
+    def ours():
+        _, history = train_head(features, labels, train, validation)
+        epochs.append(int(np.argmin(history["val_loss"])) + 1)
+        return history["seconds"][epochs[-1] - 1]
+
+    def theirs():
+        parts = train[:part], validation[: part // 3]
+        some = [ch.Batches(images, labels, p, batch_size=64) for p in parts]
+        start = time.perf_counter()
+        model.fit(some[0], validation_data=some[1], verbose=0)
+        share = part / len(train)
+        return (time.perf_counter() - start) / share * epochs[-1]
+
+    ours(), theirs()  # builds what is built once
+    found = alternate({"ours": ours, "theirs": theirs}, size["few_rounds"])
+    note = (
+        f"{len(train)} images, {base_model.name}, {side} px; theirs: one epoch "
+        f"of {part} images, scaled to {len(train)} and {epochs[-1]} epochs"
+    )
+    return [to_row("head", 50, **found, note=note)]
+
+
+def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
+    """An epoch of the opened block, against one of the whole model."""
+    images, rows = _images(work, size, size["vgg16_images"])
+    front, back = _vgg16(size)
+    kept = ch.extract_features(
+        front, images, rows, name="kept", precision="float32"
+    )
+    labels = np.arange(len(images)) % 2
+    back.trainable = True
+    head = _head(back.output_shape[-1])
+    models = {"ours": ch.join(back, head), "theirs": ch.join(front, back, head)}
+    batches = {
+        "ours": ch.Batches(kept, labels, rows, mirrored=kept),
+        "theirs": ch.Batches(images, labels, rows),
+    }
+
+    def epoch(side):
+        models[side].fit(batches[side], verbose=0, shuffle=False)
+
+    for side, model in models.items():
+        compile_model(model, 1e-5)
+        epoch(side)
+    sides = {side: lambda side=side: epoch(side) for side in models}
+    found = alternate(sides, size["few_rounds"])
+    note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
+    return [to_row("fine-tuning epoch", 3.5, **found, note=note)]
+
+
+def measure_scratch(work: Path, size: dict) -> list[dict]:
+    """Time to the accuracy that the ancestor notebook had at its best."""
+    real, side = material.is_real(), size["scratch_side"]
+    n, rest = size["scratch_images"]
+    target = size.get("target", 0.845 if real else 0.75)
+    images, manifest = material.prepared(work, side, train=n, rest=rest)
+    train, validation, _ = ch.split_rows(manifest)
+    labels = manifest.label.to_numpy()
+    model = peers.build_ancestor_cnn(side)
+    batches = peers.ancestor_batches(images[train], labels[train])
+    held_out = validation[:1000]
+    x = images[held_out].astype("float32") / 255
+
+    def theirs(steps=size["ancestor_steps"]):
+        judged = (x, labels[held_out])
+        model.fit(
+            batches, steps_per_epoch=steps, validation_data=judged, verbose=0
+        )
+
+    theirs(steps=2)
+    found = alternate({"theirs": theirs}, 1)
+    seconds, epoch = _run_notebook_02(work, images, manifest, size, target)
+    print(f"ours {seconds:.3g} s, {epoch} epochs", flush=True)
+    again = alternate({"theirs": theirs}, 1)["theirs"]
+    epochs = found["theirs"]["seconds"] + again["seconds"]
+    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    ours = {"seconds": [seconds] * 2, "peak_mb": kilobytes / 1e3}
+    note = (
+        f"{n} images of {side} px, to {target} in epoch {epoch}; theirs: 92 "
+        f"epochs of {size['ancestor_steps']} x 30 images, from two measured"
+    )
+    whole = {"seconds": [92 * s for s in epochs], "peak_mb": again["peak_mb"]}
+    row = to_row("scratch CNN", 15, ours, whole, note=note)
+    if not epoch:  # never reached: the ratio is 0
+        ours["seconds"] = None
+    return [row]
+
+
+def _run_notebook_02(work, images, manifest, size, target):
+    """Run notebook 02; give seconds and number of the epoch that got there."""
+    sys.path.append(str(material.ROOT / "notebooks"))
+    import run
+
+    out = work / "scratch"
+    names = {"dataset": "benchmark", "folder": work}
+    ch.save_split(out, images, manifest, **names, seed=0)
+    notebook = material.ROOT / "notebooks/02_cnn_from_scratch.ipynb"
+    run.run({"OUT": str(out), **size.get("scratch_dials", {})}, [notebook])
+    result = json.loads((out / "results/scratch_cnn.json").read_text())
+    return time_to(result["history"], target)
+
+
+def time_to(history: dict, target: float) -> tuple[float, int]:
+    """Find the first epoch that reaches a validation accuracy.
+
+    Args:
+        history: With `val_accuracy` and `seconds`, one number an epoch.
+        target: Accuracy to reach.
+
+    Returns:
+        Its seconds and its number, from 1; infinity and 0 if none does.
+    """
+    curve = zip(history["val_accuracy"], history["seconds"], strict=True)
+    for number, (accuracy, seconds) in enumerate(curve, 1):
+        if accuracy >= target:
+            return seconds, number
+    return float("inf"), 0
+
+
+def _images(work: Path, size: dict, n: int):
+    """Prepare the larger set for VGG16; give it and `n` sound rows."""
+    folder = ch.dataset_dir(material.dataset(), work / "data")
+    images, manifest = ch.prepare(material.many(work), folder, VGG16_SIDE)
+    return images, np.flatnonzero(manifest.status == "ok")[:n]
+
+
+def _vgg16(size: dict):
+    """Give both parts of VGG16: its speed is the same with random weights."""
+    keras.utils.set_random_seed(0)
+    base = ch.load_base(size.get("base", "VGG16"), None, image_size=VGG16_SIDE)
+    return ch.split_base(base, "block4_pool")
+
+
+def _features(images, rows, side: int, precision: str) -> np.ndarray:
+    _, base_model = material.load_base(side)
+    pooling = keras.layers.GlobalAveragePooling2D()
+    model = keras.Sequential([base_model, pooling])
+    options = {"name": f"pooled-{precision}", "precision": precision}
+    return np.float32(ch.extract_features(model, images, rows, **options))
+
+
+def _head(n_features: int):
+    return ch.build_head((n_features,), 2)
+
+
+def compile_model(model, rate: float = 1e-3):
+    """Compile as notebooks 03 and 04 do."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
+def train_head(features, labels, train, validation):
+    """Train a head as notebook 03 does; give it and its history."""
+    keras.utils.set_random_seed(0)
+    clock = ch.clock()
+    head = _head(features.shape[-1])
+    compile_model(head)
+    stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
+    history = head.fit(
+        features[train],
+        labels[train],
+        validation_data=(features[validation], labels[validation]),
+        batch_size=64,
+        epochs=40,
+        verbose=0,
+        callbacks=[clock, stop],
+    ).history
+    return head, history
