@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binomtest
 
 from catdog_helpers.runs import load_split
@@ -40,15 +41,19 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
 
     Returns:
         `test_accuracy` in [0, 1], its `test_interval`, the
-        `interval_method`, and `test_log_loss` in nats (lower is better).
+        `interval_method`, `balanced_accuracy` (the mean of the classes' own
+        accuracies), and `test_log_loss` in nats (lower is better).
     """
     labels = np.asarray(labels)
     correct = int((probabilities.argmax(axis=1) == labels).sum())
     of_truth = probabilities[np.arange(len(labels)), labels]
+    right = pd.Series(probabilities.argmax(axis=1) == labels)
     return {
         "test_accuracy": correct / len(labels),
         "test_interval": wilson_interval(correct, len(labels)),
         "interval_method": "Wilson score, 95 %",
+        # Each class counts the same, however few its images.
+        "balanced_accuracy": float(right.groupby(labels).mean().mean()),
         # 1e-7 is the epsilon of Keras's own cross-entropy.
         "test_log_loss": float(-np.log(of_truth.clip(1e-7, 1)).mean()),
     }
@@ -81,6 +86,7 @@ def save_result(
     base: str = "none",
     weights: str = "none",
     seconds_before: float = 0.0,
+    n_train: int | None = None,
 ) -> dict:
     """Keep a method's model, its measured result and its history.
 
@@ -95,6 +101,7 @@ def save_result(
         base: Name or path of the pretrained base.
         weights: The base's weights: "imagenet", a path, or "random".
         seconds_before: Time that went into features and earlier training.
+        n_train: Images trained on, if not those of the training split.
 
     Returns:
         The content of `results/<method>.json`.
@@ -112,6 +119,7 @@ def save_result(
     save_model(model, path, card)
     _check_reloaded(path, images, test, probabilities)
     result = card | {key: info[key] for key in info if key.startswith("n_")}
+    result["n_train"] = n_train or info["n_train"]
     result |= score(probabilities, manifest.label.to_numpy()[test])
     result |= {
         "epochs": len(history["loss"]),

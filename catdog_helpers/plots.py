@@ -1,10 +1,13 @@
 """Plots of the notebooks. Each draws on axes and returns them."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
 
 
 def plot_images(
@@ -111,3 +114,22 @@ def plot_scoreboard(
     ax.grid(axis="y", alpha=0.3)
     ax.set_title("bars: test accuracy, whiskers: 95 % interval", fontsize=9)
     return ax
+
+
+def use_fonts(texts: Iterable[str]) -> None:
+    """Let plots show letters of any script that a font on this machine has.
+
+    Letters that no font has are drawn as boxes, without a warning for each.
+
+    Args:
+        texts: What is to be shown, such as class names.
+    """
+    warnings.filterwarnings("ignore", "Glyph .* missing from")
+    usual = plt.rcParamsDefault["font.sans-serif"][0]
+    missing, families = set(map(ord, "".join(texts))), [usual]
+    for font in sorted(fontManager.ttflist, key=lambda f: f.name != usual):
+        covered = missing & FT2Font(font.fname).get_charmap().keys()
+        if covered and not font.name.startswith("Last Resort"):
+            families.append(font.name)
+            missing -= covered
+    plt.rcParams["font.family"] = list(dict.fromkeys(families))

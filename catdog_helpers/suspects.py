@@ -22,13 +22,16 @@ def suspect_labels(
         seed: Of the parts.
 
     Returns:
-        Positions in `labels`, the most suspect first. Empty if a class has
-        fewer images than there are folds.
+        Positions in `labels`, the most suspect first. Classes with fewer
+        images than there are folds are passed over.
     """
     features = np.asarray(features, dtype=np.float32)
-    _, own = np.unique(labels, return_inverse=True)
-    if np.bincount(own).min() < folds:
+    _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    judged = np.flatnonzero(counts[own] >= folds)
+    if len(set(own[judged])) < 2:
         return np.array([], dtype=int)
+    features = features[judged]
+    _, own = np.unique(own[judged], return_inverse=True)
     probabilities = cross_val_predict(
         LogisticRegression(C=0.01, max_iter=500),
         features,
@@ -36,7 +39,7 @@ def suspect_labels(
         cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
         method="predict_proba",
     )
-    return _confidently_other(probabilities, own)
+    return judged[_confidently_other(probabilities, own)]
 
 
 def _confidently_other(probabilities: np.ndarray, own: np.ndarray):

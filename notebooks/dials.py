@@ -13,7 +13,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
 SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
-DATASETS = ("sample", "small", "full", "oxford_pets")
+DATASETS = ("sample", "sample_breeds", "small", "full", "oxford_pets")
 
 
 class DialError(ValueError):
@@ -48,6 +48,8 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
     dials.setdefault("DATASET", "sample")
     if dials["DATASET"] == "sample":
         dials = SAMPLE_DIALS | dials
+    elif dials["DATASET"] == "sample_breeds":
+        dials.setdefault("BASE", "sample")
     dials.setdefault("BASE", "VGG16")
     row = _bases().get(dials["BASE"])
     dials.setdefault("IMAGE_SIZE", row.image_size if row else 192)
@@ -119,8 +121,8 @@ def _dataset(text: str) -> str:
         raise DialError("takes addresses that start with https:// only.")
     if not os.path.exists(_path(text)):
         raise DialError(
-            "must be a known name, an https address, or a zip, tar or folder "
-            f"that exists. {_choices(text, DATASETS)}."
+            "must be a known name, an https address, or a zip, tar, CSV or "
+            f"folder that exists. {_choices(text, DATASETS)}."
         )
     return _path(text)
 

@@ -95,7 +95,7 @@ def test_known_names_are_those_of_the_package():
     import catdog_helpers
 
     sources = sys.modules[catdog_helpers.fetch.__module__].SOURCES
-    assert set(dials.DATASETS) == {"sample", *sources}
+    assert set(dials.DATASETS) == {"sample", "sample_breeds", *sources}
     for base in catdog_helpers.BASES:
         assert dials.parse_dials([f"BASE={base}"])["BASE"] == base
 
