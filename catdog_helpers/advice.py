@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import learning_curve as sklearn_curve
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.class_weight import compute_class_weight
@@ -36,49 +38,42 @@ def class_weights(labels: np.ndarray) -> dict[int, float] | None:
 def learning_curve(
     features: np.ndarray,
     labels: np.ndarray,
-    train: np.ndarray,
-    validation: np.ndarray,
     *,
-    repeats: int = 5,
+    groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure what fewer training images would have given, to guess at more.
+    """Measure what fewer images would have given, to guess at more.
 
     A logistic regression on kept features learns from an eighth, a quarter, a
-    half and all of the images of each class.
+    half and all of the images, in five parts that are each judged by what was
+    learned from the others.
 
     Args:
-        features: Shape `(n, n_features)`.
+        features: Shape `(n, n_features)`, without test images; of more than
+            2,000 rows those are drawn.
         labels: Shape `(n,)`, class numbers.
-        train: Rows to train on; of more than 2,000 those are drawn.
-        validation: Rows to measure on.
-        repeats: Random parts of each size; their accuracies are averaged.
+        groups: Shape `(n,)`; images of a group, copies, stay together.
         seed: Of the parts.
 
     Returns:
-        One row a size, by `images a class` (their mean): `accuracy` on the
-        validation images, with `low` and `high` of its 95 % Wilson interval.
+        One row a size, by `images a class` (their mean): `accuracy`, with
+        `low` and `high` of its 95 % Wilson interval.
     """
-    rng = np.random.default_rng(seed)
-    head = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
-    known = features[validation].astype("float32"), labels[validation]
-    most, rows = min(1, 2000 / len(train)), {}
-    for share in most / np.array([8, 4, 2, 1]):
-        scores = []
-        for _ in range(repeats if share < 1 else 1):
-            mixed = pd.Series(rng.permutation(train))
-            place = mixed.groupby(labels[mixed]).cumcount()
-            size = mixed.groupby(labels[mixed]).transform("size")
-            part = np.sort(mixed[place < (share * size).clip(lower=1)])
-            head.fit(features[part].astype("float32"), labels[part])
-            scores.append(head.score(*known))
-        right = round(np.mean(scores) * len(validation))
-        interval = wilson_interval(right, len(validation))
-        n = len(part) / len(np.unique(labels[train]))
-        rows[n] = (np.mean(scores), *interval)
-    columns = ["accuracy", "low", "high"]
-    curve = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return curve.rename_axis("images a class")
+    some = np.random.default_rng(seed).permutation(len(labels))[:2000]
+    x = np.asarray(features[some], dtype="float32")
+    folds = min(5, np.bincount(labels[some]).max())
+    sizes, _, scores = sklearn_curve(
+        make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500)),
+        x,
+        labels[some],
+        groups=np.arange(len(x)) if groups is None else groups[some],
+        train_sizes=[0.125, 0.25, 0.5, 1.0],
+        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
+    )
+    accuracy = np.nanmean(scores, axis=1)
+    rows = [(a, *wilson_interval(round(a * len(x)), len(x))) for a in accuracy]
+    index = pd.Index(sizes / len(np.unique(labels)), name="images a class")
+    return pd.DataFrame(rows, index, columns=["accuracy", "low", "high"])
 
 
 def what_more_buys(curve: pd.DataFrame) -> str:
@@ -151,7 +146,9 @@ def advise(
         "files do not decode": manifest.path[manifest.status == "rejected"],
         "images have a copy with another label, so one of the two is wrong, "
         "and both are left out": manifest.path[has_other_label(manifest)],
-        "training labels may be wrong": pd.Series(suspects, dtype=str),
+        "training images look more like another class, so look at their labels": pd.Series(
+            suspects, dtype=str
+        ),
     }
     for finding, paths in findings.items():
         if len(paths):

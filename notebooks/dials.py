@@ -145,6 +145,12 @@ def _base(text: str) -> str:
     return _path(text)
 
 
+def _model(text: str) -> str:
+    if not (text.endswith(".keras") and os.path.isfile(_path(text))):
+        raise DialError("must be a .keras file that exists.")
+    return _path(text)
+
+
 def _weights(text: str) -> str | None:
     if text in ("None", "none"):
         return None
@@ -157,6 +163,12 @@ def _out(text: str) -> str:
     if os.path.exists(_path(text)) and not os.path.isdir(_path(text)):
         raise DialError("must be a folder, or not exist yet.")
     return _path(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise DialError("must be True or False.")
+    return text == "True"
 
 
 def _whole(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
@@ -182,4 +194,6 @@ DIALS = {
     "BATCH_SIZE": _whole(1),
     "SEED": _whole(0),
     "OUT": _out,
+    "SOLUTION": _flag,
+    "CATDOG_MODEL": _model,
 }
