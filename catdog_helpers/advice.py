@@ -146,9 +146,8 @@ def advise(
         "files do not decode": manifest.path[manifest.status == "rejected"],
         "images have a copy with another label, so one of the two is wrong, "
         "and both are left out": manifest.path[has_other_label(manifest)],
-        "training images look more like another class, so look at their labels": pd.Series(
-            suspects, dtype=str
-        ),
+        "training images look more like another class, so check their "
+        "labels": pd.Series(suspects, dtype=str),
     }
     for finding, paths in findings.items():
         if len(paths):

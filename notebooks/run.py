@@ -173,6 +173,9 @@ def _report(out: Path):
     board = board[["method", title, "training images", "seconds"]]
     print("\n" + board.to_string(index=False, float_format="{:.0f}".format))
     model = out / list(load_results(out).values())[-1]["model"]
+    advice = out / "advice.txt"
+    if advice.is_file():
+        print(f"\n{advice.read_text('utf-8')}")
     python, model = (shlex.quote(_shown(p)) for p in (sys.executable, model))
     print(f"\nLook at  {_shown(out / 'notebooks')}/*.html")
     print(f"Predict  {python} -m catdog_helpers predict --model {model} PHOTO")
