@@ -33,7 +33,8 @@ def read_labels(path: Path) -> pd.DataFrame:
     table = table[["path", "label"]].apply(lambda column: column.str.strip())
     # Joining keeps a path that is absolute as it is.
     full = [os.path.abspath(path.parent / name) for name in table.path]
-    wrong = [not os.path.isfile(name) for name in full] | (table.label == "")
+    found = pd.Series(map(os.path.isfile, full), table.index, bool)
+    wrong = ~found | (table.label == "")
     if wrong.any():
         first = ", ".join(table[wrong].iloc[0])
         problem = f"has {wrong.sum():,} lines without a file or a label"
