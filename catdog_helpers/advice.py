@@ -60,20 +60,32 @@ def learning_curve(
         `low` and `high` of its 95 % Wilson interval.
     """
     some = np.random.default_rng(seed).permutation(len(labels))[:2000]
-    x = np.asarray(features[some], dtype="float32")
-    folds = min(5, np.bincount(labels[some]).max())
+    x, y = np.asarray(features[some], dtype="float32"), labels[some]
+    groups = np.arange(len(x)) if groups is None else groups[some]
+    _, counts = np.unique(y, return_counts=True)
+    folds = int(np.clip(counts.min(), 2, 5))
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    parts = [(_evenly(a, y), b) for a, b in parts.split(x, y, groups)]
+    most = min(len(a) for a, _ in parts)
+    shares = [s for s in (0.125, 0.25, 0.5) if s * most >= len(counts)]
     sizes, _, scores = sklearn_curve(
         make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500)),
         x,
-        labels[some],
-        groups=np.arange(len(x)) if groups is None else groups[some],
-        train_sizes=[0.125, 0.25, 0.5, 1.0],
-        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
+        y,
+        train_sizes=[*shares, 1.0],
+        cv=parts,
     )
-    accuracy = np.nanmean(scores, axis=1)
+    accuracy = scores.mean(axis=1)
     rows = [(a, *wilson_interval(round(a * len(x)), len(x))) for a in accuracy]
-    index = pd.Index(sizes / len(np.unique(labels)), name="images a class")
+    index = pd.Index(sizes / len(counts), name="images a class")
     return pd.DataFrame(rows, index, columns=["accuracy", "low", "high"])
+
+
+def _evenly(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Order rows so that the first n hold each class, in its proportion."""
+    by_class = pd.Series(labels[rows]).groupby(labels[rows])
+    place = by_class.cumcount() / by_class.transform("size")
+    return rows[np.argsort(place.to_numpy(), kind="stable")]
 
 
 def what_more_buys(curve: pd.DataFrame) -> str:
@@ -88,13 +100,15 @@ def what_more_buys(curve: pd.DataFrame) -> str:
     Returns:
         One sentence.
     """
-    error = np.log((1 - curve.accuracy).clip(lower=1e-3))
-    slope, start = np.polyfit(np.log(curve.index)[-3:], error[-3:], 1)
     n, last = curve.index[-1], curve.iloc[-1]
     now = (
         f"{n:.0f} training images a class: a simple head is right in "
         f"{last.accuracy:.2f} ({last.low:.2f} to {last.high:.2f})"
     )
+    if len(curve) < 3:
+        return f"{now}; these are too few images to see a trend."
+    error = np.log((1 - curve.accuracy).clip(lower=1e-3))
+    slope, start = np.polyfit(np.log(curve.index)[-3:], error[-3:], 1)
     if slope > -0.05:
         return f"{now}; more images of the same kind would buy little."
     two, four = 1 - np.exp(start + slope * np.log([2 * n, 4 * n]))
@@ -122,8 +136,8 @@ def advise(
     tests = manifest["class"][manifest.split == "test"].value_counts()
     low, high = wilson_interval(round(0.9 * tests.sum()), tests.sum())
     said = [
-        f"{tests.sum():,} test images: an accuracy of 0.90 measured on them "
-        f"lies between {low:.2f} and {high:.2f}."
+        f"{tests.sum():,} test images: an accuracy of 0.90 on them has a 95 % "
+        f"interval of {low:.2f} to {high:.2f}."
     ]
     few, least = (tests < FEW).sum(), tests.min()
     if few:

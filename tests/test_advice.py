@@ -28,8 +28,8 @@ def test_plenty_of_even_data_gets_its_interval_and_no_warning():
     said = advise(manifest_of({"a": 500, "b": 500}))
     low, high = wilson_interval(180, 200)
     assert said == [
-        "200 test images: an accuracy of 0.90 measured on them lies between "
-        f"{low:.2f} and {high:.2f}."
+        "200 test images: an accuracy of 0.90 on them has a 95 % interval of "
+        f"{low:.2f} to {high:.2f}."
     ]
 
 
@@ -115,10 +115,16 @@ def test_copies_do_not_lift_the_curve():
     assert held < 0.5
 
 
-def test_three_images_a_class_of_200_have_a_curve():
-    features, labels = blobs(600, 0.1, n_classes=200)
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize(
+    "counts", [[2] * 60, [2, 2], [200, 8], [3, 2, 90]], ids=str
+)
+def test_few_or_uneven_images_have_a_curve_too(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    features = np.eye(len(counts))[labels] + 0.1
     curve = learning_curve(features, labels)
     assert curve.accuracy.between(0, 1).all()
+    assert what_more_buys(curve).endswith(".")
 
 
 def test_what_more_buys_follows_the_power_law():
