@@ -115,7 +115,8 @@ def test_copies_do_not_lift_the_curve():
     assert held < 0.5
 
 
-@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.filterwarnings("error:The least populated")
+@pytest.mark.filterwarnings("error::sklearn.exceptions.FitFailedWarning")
 @pytest.mark.parametrize(
     "counts", [[2] * 60, [2, 2], [200, 8], [3, 2, 90]], ids=str
 )
