@@ -10,6 +10,7 @@ from sklearn.model_selection import learning_curve as sklearn_curve
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.utils.class_weight import compute_class_weight
+from threadpoolctl import threadpool_limits
 
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.manifest import has_other_label
@@ -68,13 +69,10 @@ def learning_curve(
     parts = [(_evenly(a, y), b) for a, b in parts.split(x, y, groups)]
     most = min(len(a) for a, _ in parts)
     shares = [s for s in (0.125, 0.25, 0.5) if s * most >= len(counts)]
-    sizes, _, scores = sklearn_curve(
-        make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500)),
-        x,
-        y,
-        train_sizes=[*shares, 1.0],
-        cv=parts,
-    )
+    head = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
+    options = {"train_sizes": [*shares, 1.0], "cv": parts}
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        sizes, _, scores = sklearn_curve(head, x, y, **options)
     accuracy = scores.mean(axis=1)
     rows = [(a, *wilson_interval(round(a * len(x)), len(x))) for a in accuracy]
     index = pd.Index(sizes / len(counts), name="images a class")

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 
 def suspect_labels(
@@ -32,13 +33,11 @@ def suspect_labels(
         return np.array([], dtype=int)
     features = features[judged]
     _, own = np.unique(own[judged], return_inverse=True)
-    probabilities = cross_val_predict(
-        LogisticRegression(C=0.01, max_iter=500),
-        features,
-        own,
-        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-        method="predict_proba",
-    )
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    options = {"cv": parts, "method": "predict_proba"}
+    head = LogisticRegression(C=0.01, max_iter=500)
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        probabilities = cross_val_predict(head, features, own, **options)
     return judged[_confidently_other(probabilities, own)]
 
 

@@ -21,6 +21,7 @@ BROUGHT_BY = {
     "nbclient": "jupyter",
     "nbconvert": "jupyter",
     "nbformat": "jupyter",
+    "threadpoolctl": "scikit-learn",
     "urllib3": "requests",
 }
 # Keras imports it; nothing here has to
