@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 # Where each public name lives. Modules are imported on first use, so that
 # `import catdog_helpers` takes no time and no framework.
 _MODULES = {
+    "advice": ("advise", "class_weights", "learning_curve"),
     "bases": ("BASES", "default_cut", "load_base", "weights_name"),
     "batches": ("Batches",),
     "comparison": ("compare_methods", "conclude", "holm", "mcnemar"),
@@ -16,10 +17,10 @@ _MODULES = {
     "features": ("extract_features", "provenance"),
     "guards": ("check_raw_rgb", "check_split", "guard_weights"),
     "images": ("read_image",),
-    "layout": ("index_images",),
+    "layout": ("index_images", "species_of"),
     "manifest": ("has_other_label", "is_odd", "prepare", "summarize"),
     "models": ("build_cnn",),
-    "plots": ("plot_history", "plot_images"),
+    "plots": ("plot_history", "plot_images", "use_fonts"),
     "plots_compare": ("plot_data_size", "plot_scoreboard"),
     "precision": ("best_precision", "with_precision"),
     "prediction": ("find_photographs", "predict"),

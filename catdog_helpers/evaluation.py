@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binomtest
 
 from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
@@ -63,16 +64,20 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
 
     Returns:
         `test_accuracy` in [0, 1], its `test_interval`, the
-        `interval_method`, `test_log_loss` in nats (lower is better), and
+        `interval_method`, `balanced_accuracy` (the mean of the classes' own
+        accuracies), `test_log_loss` in nats (lower is better), and
         `test_calibration_error` in [0, 1] with its `calibration_method`.
     """
     labels = np.asarray(labels)
     correct = int((probabilities.argmax(axis=1) == labels).sum())
     of_truth = probabilities[np.arange(len(labels)), labels]
+    right = pd.Series(probabilities.argmax(axis=1) == labels)
     return {
         "test_accuracy": correct / len(labels),
         "test_interval": wilson_interval(correct, len(labels)),
         "interval_method": "Wilson score, 95 %",
+        # Each class counts the same, however few its images.
+        "balanced_accuracy": float(right.groupby(labels).mean().mean()),
         # 1e-7 is the epsilon of Keras's own cross-entropy.
         "test_log_loss": float(-np.log(of_truth.clip(1e-7, 1)).mean()),
         "test_calibration_error": calibration_error(probabilities, labels),

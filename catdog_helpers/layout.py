@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from catdog_helpers.archive import IMAGES, is_clutter, is_wanted
+from catdog_helpers.csv_labels import read_labels
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "training_set"), "train"),
@@ -24,13 +25,15 @@ def index_images(folder: str | Path) -> pd.DataFrame:
     belong to it. In the layout of Oxford-IIIT Pet the class is the breed in
     the file's name, and `annotations/*.txt` give the split (images that they
     do not name are left out). Files are known by extension only: `prepare`
-    finds out which of them decode.
+    finds out which of them decode. Or a CSV file lists the images, with the
+    columns `path` (relative to that file) and `label`.
 
     Args:
-        folder: The folder, as `fetch` returns it.
+        folder: The folder or the CSV file, as `fetch` returns it.
 
     Returns:
-        Table with the columns `path` (relative to `folder`, with `/`),
+        Table with the columns `path` (relative to `folder`, with `/`;
+        absolute if a CSV names it),
         `class` and `split` ("", "train", "validation" or "test"), sorted by
         path.
 
@@ -38,6 +41,8 @@ def index_images(folder: str | Path) -> pd.DataFrame:
         ValueError: If the folder does not hold two or more classes.
     """
     folder = Path(folder).resolve()
+    if folder.suffix.lower() == ".csv" and folder.is_file():
+        return _index_csv(folder)
     files = _list_files(folder)
     images = [parts for parts in files if _is_image(parts[-1])]
     lists = [p[:-2] for p in files if p[-2:] == ("annotations", "trainval.txt")]
@@ -57,6 +62,31 @@ def index_images(folder: str | Path) -> pd.DataFrame:
         )
     rows = sorted(("/".join(parts), *label) for parts, label in labels.items())
     return pd.DataFrame(rows, columns=["path", "class", "split"])
+
+
+def _index_csv(path: Path) -> pd.DataFrame:
+    table = read_labels(path)
+    labels = {i: (name, "") for i, name in enumerate(table["class"])}
+    _check_classes(path, list(labels), labels)
+    return table
+
+
+def species_of(folder: str | Path) -> dict[str, str]:
+    """Tell the species of each breed, where the data set says it.
+
+    Args:
+        folder: The folder, as `fetch` returns it.
+
+    Returns:
+        Class name to "cat" or "dog", from the column SPECIES of Oxford-IIIT
+        Pet's lists. Empty for any other data set.
+    """
+    found = {}
+    for path in Path(folder).rglob("annotations/trainval.txt"):
+        for line in path.read_text("utf-8").splitlines():
+            name, _, species, *_ = line.split()
+            found[name.rpartition("_")[0]] = ["cat", "dog"][int(species) - 1]
+    return found
 
 
 def _is_image(name: str) -> bool:
@@ -138,7 +168,7 @@ def _check_classes(folder: Path, images: list, labels: dict) -> None:
     pairs = set(labels.values())
     classes = sorted({name for name, _ in pairs})
     missing = {(n, s) for n in classes for _, s in pairs} - pairs
-    if not folder.is_dir():
+    if not folder.exists():
         problem = "There is no such folder"
     elif not images:
         problem = "There are no images"
@@ -155,6 +185,8 @@ def _check_classes(folder: Path, images: list, labels: dict) -> None:
     raise ValueError(
         f"{problem}. Received: {folder}. It must hold a folder of images for "
         f"each of two or more classes.{_hint(folder, images)}"
+        if folder.is_dir() or not folder.exists()
+        else f"{problem}. Received: {folder}. It must list two or more classes."
     )
 
 

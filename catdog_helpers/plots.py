@@ -1,9 +1,12 @@
 """Plots of the notebooks. Each draws on axes and returns them."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
 
 
 def plot_images(
@@ -85,3 +88,22 @@ def plot_history(
     title = "solid: validation, dashed: training"
     ax.legend(title=title, fontsize=8, title_fontsize=8)
     return ax
+
+
+def use_fonts(texts: Iterable[str]) -> None:
+    """Let plots show letters of any script that a font on this machine has.
+
+    Letters that no font has are drawn as boxes, without a warning for each.
+
+    Args:
+        texts: What is to be shown, such as class names.
+    """
+    warnings.filterwarnings("ignore", "Glyph .* missing from")
+    usual = plt.rcParamsDefault["font.sans-serif"][0]
+    missing, families = set(map(ord, "".join(texts))), [usual]
+    for font in sorted(fontManager.ttflist, key=lambda f: f.name != usual):
+        covered = missing & FT2Font(font.fname).get_charmap().keys()
+        if covered and not font.name.startswith("Last Resort"):
+            families.append(font.name)
+            missing -= covered
+    plt.rcParams["font.family"] = list(dict.fromkeys(families))

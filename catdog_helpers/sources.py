@@ -54,7 +54,7 @@ PLACES = {
         "https://thor.robots.ox.ac.uk/~vgg/data/pets/",
     ),
 }
-NAMES = ("sample", *SOURCES)
+NAMES = ("sample", "sample_breeds", *SOURCES)
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 PREPARED_BYTES = 192 * 192 * 3  # an image in the array that `prepare` makes
 
@@ -67,26 +67,29 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     is used where it is, and never changed.
 
     Args:
-        dataset: "sample" (drawn, no download), "small" (3,000 images, 66 MB),
-            "full" (25,000, 787 MB), "oxford_pets" (37 breeds, 774 MB), the
-            https address or path of a zip or tar, or the path of a folder.
+        dataset: "sample", "sample_breeds" (both drawn, no download), "small"
+            (3,000 images, 66 MB), "full" (25,000, 787 MB), "oxford_pets" (37
+            breeds, 774 MB), the https address or path of a zip or tar, or the
+            path of a folder or of a CSV file that lists photographs.
         data_dir: Folder that keeps the datasets, each in a folder of its own.
 
     Returns:
-        The folder to give to `index_images`.
+        The folder (or that CSV file) to give to `index_images`.
 
     Raises:
         ValueError: If there is no such dataset, or an archive is unsound.
         OSError: If it cannot be downloaded or written.
     """
     target, name = dataset_dir(dataset, data_dir), str(dataset)
-    if name == "sample":
-        return _draw_sample(target)
+    if name in NAMES and name not in SOURCES:
+        return _draw_sample(name, target)
     if name in SOURCES or is_safe(name):
         return _download_and_unpack(name, target)
     path = Path(name).expanduser()
     oxford = [path / "images.tar.gz", path / "annotations.tar.gz"]
     packed = all(file.is_file() for file in oxford)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return path
     if path.is_dir() and not (packed and not (path / "images").exists()):
         return path
     return _unpack_local(target, [path] if path.is_file() else oxford)
@@ -118,7 +121,8 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
         raise ValueError(
             f"There is no such dataset. Received: {name!r}. Choose "
             f"{', '.join(NAMES)}, the https:// address or the path of a zip "
-            "or tar, or the path of a folder with a folder for each class."
+            "or tar, or the path of a folder with a folder for each class or "
+            "of a CSV file with the columns path and label."
         )
     stem = last.rpartition("/")[2].partition(".")[0]
     stem = re.sub(r"[^\w-]+", "_", stem)[:40] or "dataset"
@@ -126,7 +130,7 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     return Path(data_dir) / f"{stem}-{key[:8]}"
 
 
-def _draw_sample(target: Path) -> Path:
+def _draw_sample(name: str, target: Path) -> Path:
     # Changed code may draw other pictures: then all are drawn anew.
     made_from = {
         name: sha256_of(SAMPLE / name) for name in ("draw.py", "figures.txt")
@@ -137,7 +141,8 @@ def _draw_sample(target: Path) -> Path:
             if not is_complete(images, made_from):
                 with building(images, made_from) as temporary:
                     script = runpy.run_path(str(SAMPLE / "draw.py"))
-                    script["draw_sample"](temporary)
+                    draw = {"sample": "draw_sample"}.get(name, "draw_breeds")
+                    script[draw](temporary)
     return images
 
 

@@ -20,7 +20,8 @@ def split(
 ) -> pd.DataFrame:
     """Divide the sound photographs among training, validation and test.
 
-    Stratified: each class has the same share in every split. Near copies go
+    Stratified: each class has the same share in every split, and at least one
+    image where the split has places enough. Near copies go
     to the same side; of identical files one is used; copies that carry
     different labels are left out. The order comes from a hash of the seed and
     the file's content, so the same files and seed give the same split
@@ -42,6 +43,7 @@ def split(
         ValueError: If there are not enough images, with the numbers.
     """
     usable = manifest[usable_rows(manifest)]
+    _check_counts(usable["class"], manifest["class"])
     open_to = _open_to(usable)
     sizes = _sizes(usable, open_to, train, validation, test)
     order = [_hash(f"{seed} {sha256}") for sha256 in usable.sha256]
@@ -129,7 +131,9 @@ def _open_to(usable: pd.DataFrame) -> dict[str, pd.Series]:
 
 def _sizes(usable, open_to, train, validation, test) -> dict[str, int]:
     given = usable.given_split.value_counts()
-    fifth = len(usable) // 5
+    # A place for each class, if a third is left for training.
+    places = min(usable["class"].nunique(), len(usable) // 3)
+    fifth = max(len(usable) // 5, places)
     if test is None:
         test = given.get("test", given.get("validation", 0) // 2 or fifth)
     if validation is None and "validation" in given:
@@ -157,7 +161,18 @@ def _shares(classes: pd.Series, size: int) -> pd.Series:
     # The largest remainders get the images that rounding left over.
     remainder = (fraction * size - whole).sort_values(kind="stable")
     whole[remainder.index[::-1][: size - whole.sum()]] += 1
+    while size >= len(whole) and not whole.min():  # the largest give theirs
+        whole[[whole.idxmin(), whole.idxmax()]] += [1, -1]
     return whole
+
+
+def _check_counts(usable: pd.Series, classes: pd.Series) -> None:
+    counts = usable.value_counts().reindex(classes.unique(), fill_value=0)
+    if few := counts[counts < len(SPLITS)].sort_values()[:9].to_dict():
+        raise ValueError(
+            "each class needs 3 usable images: to train, to validate and to "
+            f"test. Received: {few}. Bring more images, or leave the class out"
+        )
 
 
 def _deal(members: pd.DataFrame, share: int) -> list[int]:

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 
 def suspect_labels(
@@ -22,21 +23,22 @@ def suspect_labels(
         seed: Of the parts.
 
     Returns:
-        Positions in `labels`, the most suspect first. Empty if a class has
-        fewer images than there are folds.
+        Positions in `labels`, the most suspect first. Classes with fewer
+        images than there are folds are passed over.
     """
     features = np.asarray(features, dtype=np.float32)
-    _, own = np.unique(labels, return_inverse=True)
-    if np.bincount(own).min() < folds:
+    _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    judged = np.flatnonzero(counts[own] >= folds)
+    if len(set(own[judged])) < 2:
         return np.array([], dtype=int)
-    probabilities = cross_val_predict(
-        LogisticRegression(C=0.01, max_iter=500),
-        features,
-        own,
-        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-        method="predict_proba",
-    )
-    return _confidently_other(probabilities, own)
+    features = features[judged]
+    _, own = np.unique(own[judged], return_inverse=True)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    options = {"cv": parts, "method": "predict_proba"}
+    head = LogisticRegression(C=0.01, max_iter=500)
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        probabilities = cross_val_predict(head, features, own, **options)
+    return judged[_confidently_other(probabilities, own)]
 
 
 def _confidently_other(probabilities: np.ndarray, own: np.ndarray):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
 SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
 SAMPLE_DIALS |= {"BASES": "none", "SEEDS": 2, "SCRATCH_STEPS": 300}
-DATASETS = ("sample", "small", "full", "oxford_pets")
+DATASETS = ("sample", "sample_breeds", "small", "full", "oxford_pets")
 
 
 class DialError(ValueError):
@@ -49,6 +49,8 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
     dials.setdefault("DATASET", "sample")
     if dials["DATASET"] == "sample":
         dials = SAMPLE_DIALS | dials
+    elif dials["DATASET"] == "sample_breeds":
+        dials.setdefault("BASE", "sample")
     dials.setdefault("BASE", "VGG16")
     row = _bases().get(dials["BASE"])
     dials.setdefault("IMAGE_SIZE", row.image_size if row else 192)
@@ -121,8 +123,8 @@ def _dataset(text: str) -> str:
         raise DialError("takes addresses that start with https:// only.")
     if not os.path.exists(_path(text)):
         raise DialError(
-            "must be a known name, an https address, or a zip, tar or folder "
-            f"that exists. {_choices(text, DATASETS)}."
+            "must be a known name, an https address, or a zip, tar, CSV or "
+            f"folder that exists. {_choices(text, DATASETS)}."
         )
     return _path(text)
 
@@ -153,6 +155,12 @@ def _base_list(text: str) -> str:
         base, colon, weights = entry.partition(":")
         entries.append(_base(base) + colon + (weights and _weights(weights)))
     return ",".join(entries)
+
+
+def _model(text: str) -> str:
+    if not (text.endswith(".keras") and os.path.isfile(_path(text))):
+        raise DialError("must be a .keras file that exists.")
+    return _path(text)
 
 
 def _weights(text: str) -> str | None:
@@ -217,4 +225,6 @@ DIALS = {
     "SEED": _whole(0),
     "NOTEBOOKS": _numbers,
     "OUT": _out,
+    "SOLUTION": _one_of({"True": True, "False": False}),
+    "CATDOG_MODEL": _model,
 }

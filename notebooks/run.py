@@ -177,6 +177,9 @@ def _report(out: Path):
     print("\n" + board.to_string(index=False, float_format="{:.0f}".format))
     results = load_results(out)
     model = out / results[last_method(results)]["model"]
+    advice = out / "advice.txt"
+    if advice.is_file():
+        print(f"\n{advice.read_text('utf-8')}")
     python, model = (shlex.quote(_shown(p)) for p in (sys.executable, model))
     print(f"\nLook at  {_shown(out / 'notebooks')}/*.html")
     print(f"Predict  {python} -m catdog_helpers predict --model {model} PHOTO")
@@ -186,7 +189,8 @@ def main(arguments: list[str]) -> int:
     """Run the series and print the scoreboard.
 
     Args:
-        arguments: `NAME=VALUE` for each dial.
+        arguments: `NAME=VALUE` for each dial; notebooks to run instead of the
+            series.
 
     Returns:
         The exit status: 0; or, after one line on stderr, 1 if a cell failed,
@@ -196,7 +200,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     try:
-        _report(run(parse_dials(arguments)))
+        chosen = [a for a in arguments if a.endswith(".ipynb") and "=" not in a]
+        dials = parse_dials(a for a in arguments if a not in chosen)
+        _report(run(dials, chosen))
         return 0
     except KeyboardInterrupt:
         status, reason = 130, "Stopped; what is in the run's folder stays."

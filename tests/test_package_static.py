@@ -21,6 +21,7 @@ BROUGHT_BY = {
     "nbclient": "jupyter",
     "nbconvert": "jupyter",
     "nbformat": "jupyter",
+    "threadpoolctl": "scikit-learn",
     "urllib3": "requests",
 }
 # Keras imports it; nothing here has to
@@ -149,7 +150,7 @@ def test_public_names_exist():
 
 
 def test_requirements_are_what_is_imported():
-    own = {"catdog_helpers", "address", "dials", "run", "google"}
+    own = {"catdog_helpers", "address", "dials", "lab", "run", "google"}
     needed = set()
     for source in sources():
         for node in ast.walk(ast.parse(source)):

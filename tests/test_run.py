@@ -95,7 +95,7 @@ def test_known_names_are_those_of_the_package():
     import catdog_helpers
 
     sources = sys.modules[catdog_helpers.fetch.__module__].SOURCES
-    assert set(dials.DATASETS) == {"sample", *sources}
+    assert set(dials.DATASETS) == {"sample", "sample_breeds", *sources}
     for base in catdog_helpers.BASES:
         assert dials.parse_dials([f"BASE={base}"])["BASE"] == base
 
@@ -220,7 +220,7 @@ def test_failing_cell_ends_the_run(
         run, "parse_dials", lambda _: {"OUT": str(tmp_path / "out")}
     )
     execute = run.run
-    monkeypatch.setattr(run, "run", lambda dials: execute(dials, files))
+    monkeypatch.setattr(run, "run", lambda dials, _: execute(dials, files))
     assert run.main([]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(f"01_a, cell 2 (B c): {reason}")
@@ -376,7 +376,7 @@ def test_make_ignores_the_environment(checkout):
 
 def test_make_alone_lists_the_targets(checkout):
     done = make(checkout)
-    targets = ["run", "test", "test-all", "lint", "address", "clean"]
+    targets = ["run", "lab", "test", "test-all", "lint", "address", "clean"]
     for target in targets:
         assert f"\nmake {target} " in done.stdout
 

@@ -215,16 +215,13 @@ def test_a_training_copy_of_a_given_test_image_is_left_out():
 @pytest.mark.parametrize(
     ("classes", "sizes", "message"),
     [
-        ({"a": 2, "b": 2}, {}, "cannot split 4 usable images"),
+        ({"a": 5, "b": 2}, {}, r"needs 3 usable images.* \{'b': 2\}\."),
+        ({"a": 50, "b": 1}, {}, r"needs 3 usable images.* \{'b': 1\}\."),
         ({"a": 50, "b": 50}, {"train": 90}, r"cannot split 100 .* 90 train"),
         ({"a": 50, "b": 50}, {"test": 500}, "bring more images"),
         ({"a": 50, "b": 50}, {"train": 0}, "0 train"),
         ({"a": 50, "b": 50}, {"test": -1}, "-1 test"),
-        (
-            {"a": 50, "b": 1},
-            {},
-            "class 'b' cannot give .* 10 .* test from the 1",
-        ),
+        ({"a": 50, "b": 3}, {"test": 1}, "class 'b' cannot give its share"),
         (
             {"a": 50, "b": 50},
             {"test": 1},
@@ -241,8 +238,26 @@ def test_too_few_images_are_said_in_one_line(classes, sizes, message):
 def test_a_class_without_sound_images_is_named():
     manifest = make({"a": 30, "b": 30})
     manifest.loc[manifest["class"] == "b", "status"] = "rejected"
-    with pytest.raises(ValueError, match="class 'b' cannot give .* from the 0"):
+    with pytest.raises(ValueError, match=r"3 usable images.* \{'b': 0\}"):
         split(manifest)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"a": 3, "b": 3},
+        {"a": 200, "b": 10},
+        {"a": 1000, "b": 3, "c": 3},
+        {f"{i:03}": 3 for i in range(200)},
+        {"mon chat": 9, "кот": 5, "犬": 6, "Bär 2": 40},
+    ],
+    ids=["three", "uneven", "very uneven", "200 classes", "any script"],
+)
+def test_every_class_is_in_every_split(classes):
+    result = split(make(classes))
+    table = result.groupby(["class", "split"]).size().unstack()
+    assert table[["train", "validation", "test"]].min(axis=None) >= 1
+    assert table.sum(axis=None) == sum(classes.values())
 
 
 def test_rows_of_the_splits_are_disjoint():

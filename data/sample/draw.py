@@ -57,6 +57,16 @@ def other_kinds() -> tuple[str, ...]:
     return tuple(k for k in _figures()["animals"][0] if k not in CLASS_NAMES)
 
 
+@cache
+def breeds() -> tuple[str, ...]:
+    """Return the breeds: those of cats have a capital first letter.
+
+    Returns:
+        Names of breeds, for `draw`.
+    """
+    return tuple(_figures()["breeds"][0])
+
+
 def _hues(rng, n, palette):
     """Choose `n` colours of a palette, as arrays of RGB in [0, 255]."""
     names = rng.choice(_figures()[palette][0], n)
@@ -185,7 +195,7 @@ def draw(
     """Draw one picture.
 
     Args:
-        kind: One of `CLASS_NAMES` or `other_kinds()`.
+        kind: One of `CLASS_NAMES`, `other_kinds()` or `breeds()`.
         rng: Source of all that varies; advanced.
         image_size: Width and height in pixels.
 
@@ -195,7 +205,7 @@ def draw(
     Raises:
         ValueError: If nothing of that kind can be drawn.
     """
-    if kind not in (kinds := CLASS_NAMES + other_kinds()):
+    if kind not in (kinds := CLASS_NAMES + other_kinds() + breeds()):
         raise ValueError(
             f"Cannot draw this kind. Received: kind={kind!r}. Choose from: "
             f"{', '.join(kinds)}."
@@ -238,3 +248,35 @@ def draw_sample(
         path.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
         draw(path.parent.name, rng, image_size).save(path)
+
+
+def draw_breeds(
+    folder: str | Path,
+    *,
+    n_per_breed: int = 40,
+    image_size: int = IMAGE_SIZE,
+    seed: int = SEED,
+) -> None:
+    """Write drawn breeds in the layout of Oxford-IIIT Pet, half of them test.
+
+    Args:
+        folder: Gets `images/<breed>_<number>.jpg`, and `annotations/` with
+            the lists `trainval.txt` and `test.txt`.
+        n_per_breed: Number of pictures of each breed.
+        image_size: Width and height in pixels.
+        seed: Seed of the whole set.
+    """
+    folder, lists = Path(folder), {"trainval": [], "test": []}
+    for directory in ("images", "annotations"):
+        (folder / directory).mkdir(parents=True, exist_ok=True)
+    pairs = [(k, i) for k in breeds() for i in range(1, n_per_breed + 1)]
+    for breed, i in tqdm(pairs, "draw the breeds", unit=" images"):
+        name = f"{breed}_{i}"
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        image = draw(breed, rng, image_size)
+        image.save(folder / "images" / f"{name}.jpg", quality=95)
+        half = "trainval" if i <= n_per_breed / 2 else "test"
+        number, species = breeds().index(breed) + 1, 2 - breed[0].isupper()
+        lists[half].append(f"{name} {number} {species} {number}\n")
+    for half, lines in lists.items():
+        (folder / "annotations" / f"{half}.txt").write_text("".join(lines))
