@@ -25,7 +25,7 @@ _MODULES = {
     "splits": ("split", "split_rows"),
     "suspects": ("suspect_labels",),
     "transfer": ("build_head", "join", "split_base"),
-    "uncertainty": ("calibrate", "distance", "measure_uncertainty"),
+    "uncertainty": ("distance", "measure_uncertainty", "with_features"),
 }
 _HOME = {name: home for home, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

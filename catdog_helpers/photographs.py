@@ -40,7 +40,8 @@ def find_photographs(
         sources: One or many of: a file (taken whatever its name), a folder
             (searched with all that its folders hold), a pattern with `*`, a
             zip (its members are read where they are), an https address, the
-            bytes of a file or of a zip, `(name, bytes)`, or a PIL image.
+            bytes of a file or of a zip, `(name, bytes)`, a PIL image, or
+            the value of an upload button.
         allow_urls: Whether addresses may be fetched.
 
     Yields:
@@ -52,7 +53,11 @@ def find_photographs(
     """
     if isinstance(sources, (str, os.PathLike, bytes, Image.Image)):
         sources = [sources]
+    if isinstance(sources, dict):  # from Colab's files.upload()
+        sources = sources.items()
     for number, source in enumerate(sources, 1):
+        if isinstance(source, dict):  # from an upload button
+            source = (source["name"], bytes(source["content"]))
         if isinstance(source, (bytes, Image.Image)):
             name = getattr(source, "filename", "") or f"photograph {number}"
             source = (_printable(name), source)
@@ -65,6 +70,8 @@ def find_photographs(
 
 
 def _in_memory(name: str, source) -> Iterator[Photograph]:
+    if isinstance(source, dict):  # from a button of ipywidgets 7
+        source = bytes(source["content"])
     if isinstance(source, bytes) and source[:4] == b"PK\3\4":
         yield from _in_zip(io.BytesIO(source), name)
     else:

@@ -49,7 +49,8 @@ def predict(
         csv: A table to write row by row. If it is there, what it has is kept
             and not predicted again: a run that was stopped goes on.
         sort: A folder to copy the photographs to, one folder per verdict.
-        with_images: Whether rows have the pixels, too, as `image`.
+        with_images: Whether rows have the pixels, too, as `image` (`None`
+            for an unreadable file).
 
     Yields:
         One dictionary per photograph: `path`; `class`, the likeliest one; its
@@ -82,7 +83,9 @@ def predict(
                 else:
                     row |= _judge(*next(outputs), card["class_names"])
                 answers.add(row, photograph)
-                yield row | {"image": x} if with_images else row
+                if with_images:
+                    row["image"] = None if isinstance(x, str) else x
+                yield row
 
 
 def _prepare(model, uncertainty: dict | None, mirror: bool, batch_size: int):

@@ -138,3 +138,13 @@ def test_addresses_need_consent_and_are_not_fetched_at_once():
         paths("https://example.com/a.jpg")
     address = "https://example.com/a.jpg"
     assert paths(address, allow_urls=True) == [address]
+
+
+def test_what_upload_buttons_give():
+    """Of ipywidgets 8, of ipywidgets 7, and of Colab itself."""
+    eight = ({"name": "a.png", "content": memoryview(png()), "size": 9},)
+    seven = {"a.png": {"metadata": {"name": "a.png"}, "content": png()}}
+    for value in (eight, seven, {"a.png": png()}):
+        (found,) = find_photographs(value)
+        assert (found.path, found.read()) == ("a.png", png())
+    assert list(find_photographs(())) == list(find_photographs({})) == []
