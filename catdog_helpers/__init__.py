@@ -23,7 +23,8 @@ _MODULES = {
     "plots": ("plot_history", "plot_images", "use_fonts"),
     "plots_compare": ("plot_data_size", "plot_scoreboard"),
     "precision": ("best_precision", "with_precision"),
-    "prediction": ("find_photographs", "predict"),
+    "photographs": ("find_photographs",),
+    "prediction": ("predict",),
     "results": (
         "display_name",
         "last_method",
@@ -32,11 +33,12 @@ _MODULES = {
         "to_scores",
     ),
     "runs": ("load_split", "save_split"),
-    "saving": ("load_model", "save_model"),
+    "saving": ("load_model", "load_uncertainty", "save_model"),
     "sources": ("dataset_dir", "fetch"),
     "splits": ("split", "split_rows"),
     "suspects": ("suspect_labels",),
     "transfer": ("build_head", "join", "split_base", "unfreeze"),
+    "uncertainty": ("distance", "measure_uncertainty", "with_features"),
 }
 _HOME = {name: home for home, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -1,11 +1,21 @@
 """The command line: `python -m catdog_helpers predict --model FILE PATH…`."""
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
-COLUMNS = ("path", "class", "probability", "error")
+from tqdm import tqdm
+
+FLAG = {"action": "store_true"}
+OPTIONS = (
+    ("--model", "a .keras file", {"required": True, "dest": "model_path"}),
+    ("--csv", "write a table, or go on with it", {"type": Path}),
+    ("--sort", "copy to this folder, by verdict", {"type": Path}),
+    ("--mirror", "average two views; takes twice as long", FLAG),
+    ("--url", "fetch https addresses", FLAG | {"dest": "allow_urls"}),
+    ("--batch-size", "changes only speed", {"type": int, "default": 32}),
+    ("sources", "file, folder, zip, 'pattern*', address", {"nargs": "+"}),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,43 +25,45 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Those after the program's name. Defaults to `sys.argv`.
 
     Returns:
-        Exit status: 0, 1 if a file could not be read, 2 if there is no model.
+        Exit status: 0; 1 if a file could not be read or there is none; 2 for
+        a model or table that cannot be used; 130 for Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m catdog_helpers")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("predict", help="name what is on photographs")
-    command.add_argument("--model", required=True, help="a .keras file")
-    command.add_argument("--csv", type=Path, help="also write a table here")
-    command.add_argument("paths", nargs="+", metavar="PATH")
-    options = parser.parse_args(arguments)
+    for name, text, more in OPTIONS:
+        command.add_argument(name, help=text, **more)
+    options = vars(parser.parse_args(arguments))
+    del options["command"]
     from catdog_helpers.prediction import predict
 
     try:
-        rows = predict(options.model, options.paths)
-        return _print(rows, options.csv)
+        return _print(predict(**options), options["csv"])
     except (OSError, ValueError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("predict: stopped; with --csv it goes on", file=sys.stderr)
+        return 130
 
 
-def _print(rows, csv_path: Path | None) -> int:
-    failed = 0
-    table = []
-    for row in rows:
+def _print(rows, csv: Path | None) -> int:
+    kept = bool(csv and csv.exists() and csv.stat().st_size)
+    failed = n_rows = 0
+    options = {"unit": " photographs", "mininterval": 1, "disable": None}
+    for row in tqdm(rows, "predict", **options):
+        n_rows += 1
         failed += bool(row["error"])
-        table.append(row)
+        fields = [row["path"], row["verdict"], f"{row['probability']:.4f}"]
         if row["error"]:
-            print(f"{row['path']}\tunreadable\t{row['error']}")
-        else:
-            print(f"{row['path']}\t{row['class']}\t{row['probability']:.4f}")
-    if csv_path:
-        with csv_path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(table)
-    if not table:
+            fields[2:] = [row["error"]]
+        with tqdm.external_write_mode():
+            print(*fields, sep="\t")
+    if kept:
+        print(f"predict: {csv} goes on: {n_rows:,} new rows", file=sys.stderr)
+    elif not n_rows:
         print("predict: no photographs found", file=sys.stderr)
-    return int(failed > 0 or not table)
+    return int(failed > 0 or not (n_rows or kept))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
+from catdog_helpers.uncertainty import measure_uncertainty
 
 
 def wilson_interval(
@@ -114,6 +115,7 @@ def save_result(
     seconds_before: float = 0.0,
     label: str | None = None,
     n_train: int | None = None,
+    tail: tuple | None = None,
 ) -> dict:
     """Keep a method's model, its measured result and its history.
 
@@ -134,6 +136,8 @@ def save_result(
         seconds_before: Time that went into features and earlier training.
         label: What plots and tables call the method. Defaults to its name.
         n_train: Training images used. Defaults to all of the split.
+        tail: The part of the model behind stored features, and these
+            features; saves running all of it to learn when it is not sure.
 
     Returns:
         The content of `results/<method>.json`.
@@ -145,7 +149,8 @@ def save_result(
     """
     out = Path(out)
     images, manifest, info = load_split(out)
-    *_, test = split_rows(manifest)
+    train, validation, test = split_rows(manifest)
+    labels = manifest.label.to_numpy()
     expected = len(test), len(info["class_names"])
     if probabilities.shape != expected:
         raise ValueError(
@@ -157,10 +162,13 @@ def save_result(
     kept = {"dataset", "class_names", "image_size", "split_sha256"}
     card = {"method": method} | {key: info[key] for key in sorted(kept)}
     card |= {"base": Path(base).name, "weights": Path(weights).name}
-    save_model(model, path, card)
+    uncertainty = measure_uncertainty(
+        *(tail or (model, images)), labels, train, validation
+    )
+    save_model(model, path, card, uncertainty)
     costs |= _check_reloaded(path, images, test, probabilities)
     result = card | {key: info[key] for key in info if key.startswith("n_")}
-    result |= score(probabilities, manifest.label.to_numpy()[test])
+    result |= score(probabilities, labels[test])
     result |= costs | {
         "label": label,
         "n_train": n_train or info["n_train"],

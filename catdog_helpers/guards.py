@@ -114,20 +114,3 @@ def check_split(manifest: pd.DataFrame, class_names: list[str]) -> None:
             f"classes must be numbered as in {names} everywhere. Received: "
             f"{list(class_names)}, or labels of another order"
         )
-
-
-def check_outputs(n_outputs: int, class_names: list[str]) -> None:
-    """Check that a model has one output for each class name.
-
-    Args:
-        n_outputs: Number of its outputs.
-        class_names: In their order.
-
-    Raises:
-        ValueError: If there are more or fewer, or a name comes twice.
-    """
-    if not n_outputs == len(class_names) == len(set(class_names)):
-        raise ValueError(
-            f"a model needs one output for each of {class_names}. Received: "
-            f"{n_outputs} outputs"
-        )
