@@ -1,0 +1,216 @@
+"""Write a model for use without Keras, each file checked as it is written."""
+
+import os
+import shutil
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from catdog_helpers.parity import check_parity, compare, run_exported
+from catdog_helpers.runs import load_split
+from catdog_helpers.saving import load_model, write_json
+from catdog_helpers.splits import split_rows
+from catdog_helpers.webpage import write_page
+
+FILES = {
+    "onnx": "model.onnx",
+    "litert": "model.tflite",
+    "saved_model": "saved_model",
+    "web": "model.onnx",
+}
+# What Keras 3.15 writes on which backend, and the packages that it takes
+NEEDS = {
+    "onnx": {
+        "tensorflow": ("tf2onnx", "onnxruntime"),
+        "jax": ("jax2onnx", "onnxruntime"),
+        "torch": ("onnx", "onnxscript", "onnxruntime"),
+    },
+    "litert": {
+        "tensorflow": (),
+        "torch": ("litert_torch", "ai_edge_litert"),
+    },
+    "saved_model": {"tensorflow": (), "jax": ("tensorflow",)},
+}
+NEEDS["web"] = NEEDS["onnx"]
+NOT_SURE_BELOW = 0.8  # the web page's, unless told otherwise
+N_PARITY, N_CALIBRATION = 1000, 200  # images taken from a run
+CARD = ("class_names", "image_size", "base", "method", "weights_sha256")
+UNCERTAINTY = ("temperature", "novelty", "not_sure_below")
+
+
+def export(
+    model,
+    format: str,
+    folder: str | Path,
+    *,
+    card: dict | None = None,
+    images: np.ndarray | None = None,
+    int8_images: np.ndarray | None = None,
+    runtime: str | Path | None = None,
+) -> dict:
+    """Export a model and check at once that the file answers as it does.
+
+    The input of every file is float32 RGB in [0, 255] of shape `(n,
+    image_size, image_size, 3)`, as `read_image` gives it; the output are the
+    probabilities. The result is also written beside the file, as
+    `<file>.json` (`model.json` for "web").
+
+    Args:
+        model: Path of a model that `save_model` wrote, or a `keras.Model`.
+        format: "onnx"; "litert"; "saved_model"; or "web": a page that runs
+            the model in the browser, for any static host.
+        folder: Where to; what is there of the same name is replaced.
+        card: As for `save_model`; needed only with a `keras.Model`. The web
+            page also heeds `not_sure_below` and `temperature`.
+        images: Images for the check, shape `(n, image_size, image_size, 3)`.
+            Defaults to test images of the run that the path lies in.
+        int8_images: Some 100 training images, for "litert" only: weights and
+            activations are then rounded to 8 bits, in the ranges that these
+            images cause (`model_int8.tflite`).
+        runtime: For "web": the `dist` folder of the npm package
+            onnxruntime-web, to be copied beside the page. Without it the
+            page loads that from its content-delivery address.
+
+    Returns:
+        `file`, `format`, `bytes`, what the card says, and `parity`:
+        `images`, `largest_difference`, `class_agreement`.
+
+    Raises:
+        ValueError: If this backend cannot write the format, there are no
+            images, or the file answers differently (it is then not kept).
+        ImportError: If a package is missing; the message names it.
+    """
+    int8 = int8_images is not None
+    _check_format(format, int8)
+    model, card, images = _load(model, card, images)
+    name = "model_int8.tflite" if int8 else FILES[format]
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+        file = Path(partial) / name
+        _write(model, format, file, card["image_size"], int8_images)
+        parity = compare(_predict(model, images), run_exported(file, images))
+        check_parity(parity, int8=int8)
+        result = {"file": name, "format": format, "bytes": _size(file)}
+        keys = (key for key in CARD + UNCERTAINTY if key in card)
+        result |= {key: card[key] for key in keys} | {"parity": parity}
+        result.setdefault("not_sure_below", NOT_SURE_BELOW)
+        json_name = "model.json" if format == "web" else f"{name}.json"
+        write_json(Path(partial) / json_name, result)
+        if format == "web":
+            write_page(Path(partial), runtime)
+        for path in Path(partial).iterdir():
+            _replace(path, folder / path.name)
+    return result
+
+
+def run_images(model_path: str | Path, split: str, n: int) -> np.ndarray:
+    """Take images of the run that a model belongs to.
+
+    Args:
+        model_path: `<run>/models/<method>.keras`.
+        split: "train", "validation" or "test".
+        n: At most how many.
+
+    Returns:
+        Array of shape `(n, image_size, image_size, 3)`, `uint8`.
+
+    Raises:
+        FileNotFoundError: If the model lies in no run.
+    """
+    images, manifest, _ = load_split(Path(model_path).resolve().parents[1])
+    train, validation, test = split_rows(manifest)
+    rows = {"train": train, "validation": validation, "test": test}[split]
+    some = np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)
+    return images[rows[some]]
+
+
+def _check_format(format: str, int8: bool) -> None:
+    import keras
+
+    if format not in FILES:
+        known = ", ".join(FILES)
+        raise ValueError(
+            f"`format` must be one of {known}. Received: {format!r}"
+        )
+    if int8 and format != "litert":
+        raise ValueError(f"int8 files are LiteRT files. Received: {format!r}")
+    backend, writers = keras.backend.backend(), NEEDS[format]
+    if backend not in writers:
+        raise ValueError(
+            f"Keras cannot write {format} on the {backend} backend: set "
+            f"KERAS_BACKEND to {' or '.join(writers)} before Python starts"
+        )
+    missing = [name for name in writers[backend] if find_spec(name) is None]
+    if missing:
+        packages = " ".join(missing).replace("_", "-")
+        raise ImportError(f"{format} needs more: pip install {packages}")
+
+
+def _load(model, card: dict | None, images: np.ndarray | None):
+    if not isinstance(model, (str, Path)):
+        if card is None or images is None:
+            raise ValueError("with a keras.Model, give `card` and `images`")
+        return model, card, images
+    path = Path(model)
+    model, own_card = load_model(path)
+    try:
+        images = (
+            run_images(path, "test", N_PARITY) if images is None else images
+        )
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path}: no run's test images for the check "
+            f"({error}): give `images`"
+        ) from None
+    return model, own_card | (card or {}), images
+
+
+def _write(model, format: str, file: Path, image_size: int, int8_images):
+    import keras
+
+    shape = (None, image_size, image_size, 3)
+    spec = keras.InputSpec(shape=shape, dtype="float32", name="image")
+    keras_format = {"saved_model": "tf_saved_model", "web": "onnx"}
+    options = {"format": keras_format.get(format, format), "verbose": False}
+    if int8_images is not None:
+        options |= _int8(int8_images)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.export(str(file), input_signature=[spec], **options)
+    except Exception as error:  # converters raise nearly anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{format}: Keras cannot write it: {reason}") from None
+
+
+def _int8(images: np.ndarray) -> dict:
+    """Options of TensorFlow's converter for post-training quantisation."""
+    import tensorflow as tf
+
+    def examples():
+        for x in images:
+            yield [np.float32(x[None])]
+
+    optimizations = [tf.lite.Optimize.DEFAULT]
+    return {"optimizations": optimizations, "representative_dataset": examples}
+
+
+def _predict(model, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    starts = range(0, len(images), batch_size)
+    batches = (np.float32(images[i : i + batch_size]) for i in starts)
+    return np.concatenate([model.predict_on_batch(x) for x in batches])
+
+
+def _size(path: Path) -> int:
+    files = [path, *path.rglob("*")]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.is_dir():  # os.replace takes the place of files only
+        shutil.rmtree(target)
+    os.replace(source, target)
