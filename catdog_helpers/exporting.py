@@ -2,43 +2,32 @@
 
 import os
 import shutil
-import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from catdog_helpers.parity import check_parity, compare, run_exported
+from catdog_helpers.exporters import (
+    FILES,
+    check_format,
+    with_distance,
+    write_file,
+)
+from catdog_helpers.parity import (
+    check_parity,
+    compare,
+    in_batches,
+    run_exported,
+)
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, write_json
 from catdog_helpers.splits import split_rows
 from catdog_helpers.webpage import write_page
 
-FILES = {
-    "onnx": "model.onnx",
-    "litert": "model.tflite",
-    "saved_model": "saved_model",
-    "web": "model.onnx",
-}
-# What Keras 3.15 writes on which backend, and the packages that it takes
-NEEDS = {
-    "onnx": {
-        "tensorflow": ("tf2onnx", "onnxruntime"),
-        "jax": ("jax2onnx", "onnxruntime"),
-        "torch": ("onnx", "onnxscript", "onnxruntime"),
-    },
-    "litert": {
-        "tensorflow": (),
-        "torch": ("litert_torch", "ai_edge_litert"),
-    },
-    "saved_model": {"tensorflow": (), "jax": ("tensorflow",)},
-}
-NEEDS["web"] = NEEDS["onnx"]
-NOT_SURE_BELOW = 0.8  # the web page's, unless told otherwise
+NOT_SURE_BELOW = 0.8  # probability; the web page's, unless the card says
 N_PARITY, N_CALIBRATION = 1000, 200  # images taken from a run
 CARD = ("class_names", "image_size", "base", "method", "weights_sha256")
-UNCERTAINTY = ("temperature", "novelty", "not_sure_below")
+CARD += ("not_sure_below", "temperature")
 
 
 def export(
@@ -49,14 +38,15 @@ def export(
     card: dict | None = None,
     images: np.ndarray | None = None,
     int8_images: np.ndarray | None = None,
+    uncertainty: dict | None = None,
     runtime: str | Path | None = None,
 ) -> dict:
     """Export a model and check at once that the file answers as it does.
 
     The input of every file is float32 RGB in [0, 255] of shape `(n,
-    image_size, image_size, 3)`, as `read_image` gives it; the output are the
-    probabilities. The result is also written beside the file, as
-    `<file>.json` (`model.json` for "web").
+    image_size, image_size, 3)`, as `read_image` gives it; the outputs are the
+    probabilities and, with `uncertainty`, each image's distance. The result
+    is also written beside the file, as `<file>.json` ("web": `model.json`).
 
     Args:
         model: Path of a model that `save_model` wrote, or a `keras.Model`.
@@ -70,6 +60,10 @@ def export(
         int8_images: Some 100 training images, for "litert" only: weights and
             activations are then rounded to 8 bits, in the ranges that these
             images cause (`model_int8.tflite`).
+        uncertainty: What `measure_uncertainty` returned. The file then has
+            its distance from the training images as a second output,
+            shape `(n,)`; what `<file>.json` calls `strange_above` is the
+            threshold. An int8 file is too coarse for it.
         runtime: For "web": the `dist` folder of the npm package
             onnxruntime-web, to be copied beside the page. Without it the
             page loads that from its content-delivery address.
@@ -84,20 +78,25 @@ def export(
         ImportError: If a package is missing; the message names it.
     """
     int8 = int8_images is not None
-    _check_format(format, int8)
+    check_format(format, int8)
     model, card, images = _load(model, card, images)
     name = "model_int8.tflite" if int8 else FILES[format]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
         file = Path(partial) / name
-        _write(model, format, file, card["image_size"], int8_images)
-        parity = compare(_predict(model, images), run_exported(file, images))
+        whole = model if int8 else with_distance(model, uncertainty)
+        write_file(whole, format, file, card["image_size"], int8_images)
+        parity = compare(_predict(whole, images), run_exported(file, images))
         check_parity(parity, int8=int8)
         result = {"file": name, "format": format, "bytes": _size(file)}
-        keys = (key for key in CARD + UNCERTAINTY if key in card)
-        result |= {key: card[key] for key in keys} | {"parity": parity}
-        result.setdefault("not_sure_below", NOT_SURE_BELOW)
+        result |= {"not_sure_below": NOT_SURE_BELOW}
+        result |= {key: card[key] for key in CARD if key in card}
+        if uncertainty is not None:
+            result["temperature"] = float(uncertainty["temperature"])
+        if whole is not model:
+            result["strange_above"] = float(uncertainty["threshold"])
+        result["parity"] = parity
         json_name = "model.json" if format == "web" else f"{name}.json"
         write_json(Path(partial) / json_name, result)
         if format == "web":
@@ -128,28 +127,6 @@ def run_images(model_path: str | Path, split: str, n: int) -> np.ndarray:
     return images[rows[some]]
 
 
-def _check_format(format: str, int8: bool) -> None:
-    import keras
-
-    if format not in FILES:
-        known = ", ".join(FILES)
-        raise ValueError(
-            f"`format` must be one of {known}. Received: {format!r}"
-        )
-    if int8 and format != "litert":
-        raise ValueError(f"int8 files are LiteRT files. Received: {format!r}")
-    backend, writers = keras.backend.backend(), NEEDS[format]
-    if backend not in writers:
-        raise ValueError(
-            f"Keras cannot write {format} on the {backend} backend: set "
-            f"KERAS_BACKEND to {' or '.join(writers)} before Python starts"
-        )
-    missing = [name for name in writers[backend] if find_spec(name) is None]
-    if missing:
-        packages = " ".join(missing).replace("_", "-")
-        raise ImportError(f"{format} needs more: pip install {packages}")
-
-
 def _load(model, card: dict | None, images: np.ndarray | None):
     if not isinstance(model, (str, Path)):
         if card is None or images is None:
@@ -169,40 +146,12 @@ def _load(model, card: dict | None, images: np.ndarray | None):
     return model, own_card | (card or {}), images
 
 
-def _write(model, format: str, file: Path, image_size: int, int8_images):
-    import keras
+def _predict(model, images: np.ndarray, batch_size: int = 32):
+    def run(x):
+        outputs = model.predict_on_batch(x)
+        return outputs if isinstance(outputs, list) else [outputs]
 
-    shape = (None, image_size, image_size, 3)
-    spec = keras.InputSpec(shape=shape, dtype="float32", name="image")
-    keras_format = {"saved_model": "tf_saved_model", "web": "onnx"}
-    options = {"format": keras_format.get(format, format), "verbose": False}
-    if int8_images is not None:
-        options |= _int8(int8_images)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.export(str(file), input_signature=[spec], **options)
-    except Exception as error:  # converters raise nearly anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{format}: Keras cannot write it: {reason}") from None
-
-
-def _int8(images: np.ndarray) -> dict:
-    """Options of TensorFlow's converter for post-training quantisation."""
-    import tensorflow as tf
-
-    def examples():
-        for x in images:
-            yield [np.float32(x[None])]
-
-    optimizations = [tf.lite.Optimize.DEFAULT]
-    return {"optimizations": optimizations, "representative_dataset": examples}
-
-
-def _predict(model, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    starts = range(0, len(images), batch_size)
-    batches = (np.float32(images[i : i + batch_size]) for i in starts)
-    return np.concatenate([model.predict_on_batch(x) for x in batches])
+    return in_batches(run, images, batch_size)
 
 
 def _size(path: Path) -> int:

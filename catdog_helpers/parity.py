@@ -1,6 +1,7 @@
 """Run an exported model without Keras, and hold it against the original."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ MIN_AGREEMENT, MIN_AGREEMENT_INT8 = 0.999, 0.95
 
 def run_exported(
     path: str | Path, images: np.ndarray, *, batch_size: int = 32
-) -> np.ndarray:
+) -> list[np.ndarray]:
     """Run an exported model over images.
 
     Args:
@@ -23,7 +24,8 @@ def run_exported(
         batch_size: Images at a time; LiteRT takes them one by one.
 
     Returns:
-        Probabilities of shape `(n, n_classes)`, float32.
+        Its outputs: probabilities of shape `(n, n_classes)`, float32, and, if
+        it was exported with it, the distance of shape `(n,)`.
     """
     path = Path(path)
     open_file, size = {
@@ -31,29 +33,36 @@ def run_exported(
         ".tflite": (_open_litert, 1),
         "": (_open_saved_model, batch_size),
     }[path.suffix]
-    run = open_file(path)
-    starts = range(0, len(images), size)
-    batches = (np.float32(images[i : i + size]) for i in starts)
-    return np.concatenate([run(x) for x in batches])
+    return in_batches(open_file(path), images, size)
 
 
-def compare(expected: np.ndarray, found: np.ndarray) -> dict:
+def in_batches(run: Callable, images: np.ndarray, batch_size: int):
+    """Run a function from images to a list of outputs, a batch at a time."""
+    starts = range(0, len(images), batch_size)
+    batches = (np.float32(images[i : i + batch_size]) for i in starts)
+    parts = zip(*(run(x) for x in batches), strict=True)
+    return [np.concatenate(part) for part in parts]
+
+
+def compare(expected: list[np.ndarray], found: list[np.ndarray]) -> dict:
     """Compare the answers of two models to the same images.
 
     Args:
-        expected: Probabilities of shape `(n, n_classes)`, of the original.
+        expected: Outputs of the original, probabilities first.
         found: Those of the exported model.
 
     Returns:
-        `images`, their number; `largest_difference` of a probability; and
-        `class_agreement`, the share with the same class, in [0, 1].
+        `images`, their number; `largest_difference` of a probability or a
+        distance; and `class_agreement`, the share with the same class, in
+        [0, 1].
     """
-    same = expected.argmax(axis=1) == found.argmax(axis=1)
-    # nan compares as no difference at all unless it is made one.
-    difference = np.nan_to_num(np.abs(expected - found), nan=1.0)
+    same = expected[0].argmax(axis=1) == found[0].argmax(axis=1)
+    pairs = zip(expected, found, strict=True)
+    # nan would compare as no difference at all.
+    differences = [np.nan_to_num(np.abs(a - b), nan=1.0) for a, b in pairs]
     return {
-        "images": len(expected),
-        "largest_difference": float(difference.max()),
+        "images": len(same),
+        "largest_difference": float(max(d.max() for d in differences)),
         "class_agreement": float(same.mean()),
     }
 
@@ -84,7 +93,7 @@ def _open_onnx(path: Path):
 
     session = onnxruntime.InferenceSession(path)
     name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})[0]
+    return lambda x: session.run(None, {name: x})
 
 
 def _open_litert(path: Path):
@@ -99,12 +108,14 @@ def _open_litert(path: Path):
         interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
     inputs = interpreter.get_input_details()[0]["index"]
-    outputs = interpreter.get_output_details()[0]["index"]
+    # Their order is not kept, but the names end with ":0", ":1".
+    outputs = interpreter.get_output_details()
+    outputs = sorted(outputs, key=lambda output: output["name"])
 
     def run(x):
         interpreter.set_tensor(inputs, x)
         interpreter.invoke()
-        return interpreter.get_tensor(outputs)
+        return [interpreter.get_tensor(x["index"]) for x in outputs]
 
     return run
 
@@ -113,4 +124,10 @@ def _open_saved_model(path: Path):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    return lambda x: loaded.serve(x).numpy()
+
+    def run(x):
+        outputs = loaded.serve(x)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        return [output.numpy() for output in outputs]
+
+    return run

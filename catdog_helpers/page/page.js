@@ -45,36 +45,44 @@ function enqueue(model, blobs) {
 
 async function answer({ card, run }, blob) {
   const item = find("answer").content.cloneNode(true).firstElementChild;
-  const name = blob.name ?? "from the camera";
-  let verdict;
+  const file = blob.name ?? "from the camera";
+  let result;
+  say(`Looking at ${file} …`);
   try {
-    say(`Looking at ${name} …`);
     const pixels = await readImage(blob, card.image_size);
-    verdict = judge(await run(pixels), card);
-    fill(item, verdict, name, blob);
+    result = judge(await run(pixels), card);
+    showAnswer(item, result, file, blob);
   } catch (error) {
-    verdict = { error: `this browser cannot read it (${error.message})` };
-    item.className = "unreadable";
-    item.querySelector("img").remove();
-    item.querySelector(".verdict").textContent = "no answer";
-    item.querySelector(".detail").textContent = `${name}: ${verdict.error}`;
+    result = { error: error.message };
+    showError(item, result, file);
   }
-  item.dataset.answer = JSON.stringify({ name, ...verdict });
+  item.dataset.answer = JSON.stringify({ file, ...result });
   find("answers").prepend(item);
   say("");
 }
 
-function fill(item, { verdict, name, probability, sure }, file, blob) {
+function showAnswer(item, result, file, blob) {
   const picture = item.querySelector("img");
   picture.src = URL.createObjectURL(blob);
   picture.alt = file;
   picture.onload = () => URL.revokeObjectURL(picture.src);
+  const sure = result.verdict === result.class;
   item.className = sure ? "sure" : "unsure";
-  item.querySelector(".verdict").textContent = verdict;
-  item.querySelector("meter").value = probability;
-  const percent = `${(100 * probability).toFixed(1)} %`;
-  const guess = sure ? percent : `at best ${name}, ${percent}`;
+  item.querySelector(".verdict").textContent = result.verdict;
+  item.querySelector("meter").value = result.probability;
+  // Never "100 %": no answer is that sure.
+  const percent = Math.min(100 * result.probability, 99.9).toFixed(1);
+  const guess = sure ? `${percent} %` : `${result.class}? ${percent} %`;
   item.querySelector(".detail").textContent = `${guess} · ${file}`;
+}
+
+function showError(item, { error }, file) {
+  item.className = "unreadable";
+  item.querySelector("img").remove();
+  item.querySelector("meter").remove();
+  item.querySelector(".verdict").textContent = "no answer";
+  item.querySelector(".detail").textContent =
+    `${file}: this browser cannot read it (${error})`;
 }
 
 function connect(model) {
@@ -104,11 +112,9 @@ function connectCamera(model) {
   button.hidden = button.disabled = false;
   button.onclick = async () => {
     try {
-      const video_ = { facingMode: "environment" }; // the one at the back
-      const stream = await navigator.mediaDevices.getUserMedia({
-        video: video_,
+      video.srcObject = await navigator.mediaDevices.getUserMedia({
+        video: { facingMode: "environment" }, // the one at the back
       });
-      video.srcObject = stream;
       viewfinder.hidden = false;
     } catch (error) {
       say(`The camera cannot be used: ${error.message}`);
