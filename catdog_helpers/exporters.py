@@ -1,7 +1,6 @@
 """Write a model in a format that needs no Keras, as far as Keras can."""
 
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,52 +11,12 @@ FILES = {
     "saved_model": "saved_model",
     "web": "model.onnx",
 }
-# What Keras 3.15 writes on which backend, and the packages that it takes
-NEEDS = {
-    "onnx": {
-        "tensorflow": ("tf2onnx", "onnxruntime"),
-        "jax": ("jax2onnx", "onnxruntime"),
-        "torch": ("onnx", "onnxscript", "onnxruntime"),
-    },
-    "litert": {
-        "tensorflow": (),
-        "torch": ("litert_torch", "ai_edge_litert"),
-    },
-    "saved_model": {"tensorflow": (), "jax": ("tensorflow",)},
+# Keras names the first package that it misses; this names all.
+PACKAGES = {
+    "tensorflow": "tf2onnx onnxruntime",
+    "jax": "jax2onnx onnxruntime",
+    "torch": "onnx onnxscript onnxruntime litert-torch ai-edge-litert",
 }
-NEEDS["web"] = NEEDS["onnx"]
-
-
-def check_format(format: str, int8: bool) -> None:
-    """Check that this Keras can write a format here.
-
-    Args:
-        format: One of `FILES`.
-        int8: Whether with 8 bits.
-
-    Raises:
-        ValueError: If the installed backend cannot.
-        ImportError: If a package is missing.
-    """
-    import keras
-
-    if format not in FILES:
-        known = ", ".join(FILES)
-        raise ValueError(
-            f"`format` must be one of {known}. Received: {format!r}"
-        )
-    if int8 and format != "litert":
-        raise ValueError(f"int8 files are LiteRT files. Received: {format!r}")
-    backend, writers = keras.backend.backend(), NEEDS[format]
-    if backend not in writers:
-        raise ValueError(
-            f"Keras cannot write {format} on the {backend} backend: set "
-            f"KERAS_BACKEND to {' or '.join(writers)} before Python starts"
-        )
-    missing = [name for name in writers[backend] if find_spec(name) is None]
-    if missing:
-        packages = " ".join(missing).replace("_", "-")
-        raise ImportError(f"{format} needs more: pip install {packages}")
 
 
 def write_file(
@@ -71,9 +30,6 @@ def write_file(
         file: Where to.
         image_size: Side of its images in pixels.
         int8_images: As for `export`.
-
-    Raises:
-        ValueError: If the exporter fails, with its reason.
     """
     import keras
 
@@ -83,13 +39,29 @@ def write_file(
     options = {"format": keras_format.get(format, format), "verbose": False}
     if int8_images is not None:
         options |= _int8(int8_images)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.export(str(file), input_signature=[spec], **options)
-    except Exception as error:  # converters raise nearly anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{format} was not written: {reason}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.export(str(file), input_signature=[spec], **options)
+
+
+def explain(error: Exception, format: str) -> Exception:
+    """Say in one line why a format was not written, and what to do.
+
+    Args:
+        error: What an exporter, or a runtime, has raised.
+        format: One of `FILES`.
+
+    Returns:
+        An ImportError if a package is missing, else a ValueError.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = f"{format} was not written on the {backend} backend: {reason}"
+    if isinstance(error, ImportError):
+        return ImportError(f"{reason}; pip install {PACKAGES[backend]}")
+    return ValueError(reason)
 
 
 def _int8(images: np.ndarray) -> dict:

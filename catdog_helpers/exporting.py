@@ -9,7 +9,7 @@ import numpy as np
 
 from catdog_helpers.exporters import (
     FILES,
-    check_format,
+    explain,
     with_distance,
     write_file,
 )
@@ -78,7 +78,9 @@ def export(
         ImportError: If a package is missing; the message names it.
     """
     int8 = int8_images is not None
-    check_format(format, int8)
+    if format not in FILES or int8 and format != "litert":
+        known = "litert" if int8 else ", ".join(FILES)
+        raise ValueError(f"`format` must be {known}. Received: {format!r}")
     model, card, images = _load(model, card, images)
     name = "model_int8.tflite" if int8 else FILES[format]
     folder = Path(folder)
@@ -86,8 +88,12 @@ def export(
     with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
         file = Path(partial) / name
         whole = model if int8 else with_distance(model, uncertainty)
-        write_file(whole, format, file, card["image_size"], int8_images)
-        parity = compare(_predict(whole, images), run_exported(file, images))
+        try:
+            write_file(whole, format, file, card["image_size"], int8_images)
+            found = run_exported(file, images)
+        except Exception as error:  # converters raise nearly anything
+            raise explain(error, format) from None
+        parity = compare(_predict(whole, images), found)
         check_parity(parity, int8=int8)
         result = {"file": name, "format": format, "bytes": _size(file)}
         result |= {"not_sure_below": NOT_SURE_BELOW}
