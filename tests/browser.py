@@ -27,7 +27,7 @@ FLAGS = (
 
 
 @contextmanager
-def chromium(profile: Path):
+def chromium(profile: Path, *flags: str):
     """Start Debian's Chromium with an empty profile; skip where it is not."""
     webdriver = pytest.importorskip("selenium.webdriver")
     driver = shutil.which("chromedriver")
@@ -37,7 +37,7 @@ def chromium(profile: Path):
     profile.mkdir()
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(driver)
