@@ -18,14 +18,16 @@ _MODULES = {
     "models": ("build_cnn",),
     "parity": ("run_exported",),
     "plots": ("plot_history", "plot_images", "plot_scoreboard"),
-    "prediction": ("find_photographs", "predict"),
+    "photographs": ("find_photographs",),
+    "prediction": ("predict",),
     "results": ("display_name", "load_results", "scoreboard", "to_scores"),
     "runs": ("load_split", "save_split"),
-    "saving": ("load_model", "save_model"),
+    "saving": ("load_model", "load_uncertainty", "save_model"),
     "sources": ("dataset_dir", "fetch"),
     "splits": ("split", "split_rows"),
     "suspects": ("suspect_labels",),
     "transfer": ("build_head", "join", "split_base"),
+    "uncertainty": ("distance", "measure_uncertainty", "with_features"),
 }
 _HOME = {name: home for home, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

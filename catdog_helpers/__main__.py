@@ -1,11 +1,21 @@
 """The command line: `python -m catdog_helpers predict` and `export`."""
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
-COLUMNS = ("path", "class", "probability", "error")
+from tqdm import tqdm
+
+FLAG = {"action": "store_true"}
+OPTIONS = (
+    ("--model", "a .keras file", {"required": True, "dest": "model_path"}),
+    ("--csv", "write a table, or go on with it", {"type": Path}),
+    ("--sort", "copy to this folder, by verdict", {"type": Path}),
+    ("--mirror", "average two views; takes twice as long", FLAG),
+    ("--url", "fetch https addresses", FLAG | {"dest": "allow_urls"}),
+    ("--batch-size", "changes only speed", {"type": int, "default": 32}),
+    ("sources", "file, folder, zip, 'pattern*', address", {"nargs": "+"}),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,27 +25,28 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Those after the program's name. Defaults to `sys.argv`.
 
     Returns:
-        Exit status: 0, 1 if a file could not be read, 2 if there is no model
-            or it cannot be exported.
+        Exit status: 0; 1 if a file could not be read or there is none; 2 for
+        a model or table that cannot be used, or no export; 130 for Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m catdog_helpers")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("predict", help="name what is on photographs")
-    command.add_argument("--model", required=True, help="a .keras file")
-    command.add_argument("--csv", type=Path, help="also write a table here")
-    command.add_argument("paths", nargs="+", metavar="PATH")
+    for name, text, more in OPTIONS:
+        command.add_argument(name, help=text, **more)
     _add_export(commands)
-    options = parser.parse_args(arguments)
-    if options.command == "export":
-        return _export(options)
+    options = vars(parser.parse_args(arguments))
+    if options.pop("command") == "export":
+        return _export(**options)
     from catdog_helpers.prediction import predict
 
     try:
-        rows = predict(options.model, options.paths)
-        return _print(rows, options.csv)
+        return _print(predict(**options), options["csv"])
     except (OSError, ValueError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("predict: stopped; with --csv it goes on", file=sys.stderr)
+        return 130
 
 
 def _add_export(commands) -> None:
@@ -44,64 +55,50 @@ def _add_export(commands) -> None:
     command.add_argument("--model", required=True, help="a .keras file")
     command.add_argument("--format", required=True, choices=formats)
     command.add_argument("--to", required=True, type=Path, metavar="FOLDER")
-    command.add_argument(
-        "--int8",
-        action="store_true",
-        help="litert: 8 bits, calibrated on the run's training images",
-    )
-    command.add_argument(
-        "--runtime",
-        metavar="FOLDER",
-        help="web: dist folder of onnxruntime-web, copied beside the page",
-    )
+    text = "litert: 8 bits, calibrated on the run's training images"
+    command.add_argument("--int8", action="store_true", help=text)
+    text = "web: dist folder of onnxruntime-web, copied beside the page"
+    command.add_argument("--runtime", metavar="FOLDER", help=text)
 
 
-def _export(options) -> int:
+def _export(model, format, to, int8, runtime) -> int:
     from catdog_helpers.exporting import N_CALIBRATION, export, run_images
 
     try:
-        images = None
-        if options.int8:
-            images = run_images(options.model, "train", N_CALIBRATION)
-        result = export(
-            options.model,
-            options.format,
-            options.to,
-            int8_images=images,
-            runtime=options.runtime,
-        )
+        images = run_images(model, "train", N_CALIBRATION) if int8 else None
+        options = {"int8_images": images, "runtime": runtime}
+        result = export(model, format, to, **options)
     except (ImportError, OSError, ValueError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 2
     parity = result["parity"]
     print(
-        f"{options.to / result['file']}: {result['bytes']:,} bytes; same class "
+        f"{to / result['file']}: {result['bytes']:,} bytes; same class "
         f"on {parity['class_agreement']:.2%} of {parity['images']} images, "
         f"probabilities at most {parity['largest_difference']:.1e} apart"
     )
-    if options.format == "web":
-        print(f"Look: {sys.executable} -m http.server -d {options.to}")
+    if format == "web":
+        print(f"Look: {sys.executable} -m http.server -d {to}")
     return 0
 
 
-def _print(rows, csv_path: Path | None) -> int:
-    failed = 0
-    table = []
-    for row in rows:
+def _print(rows, csv: Path | None) -> int:
+    kept = bool(csv and csv.exists() and csv.stat().st_size)
+    failed = n_rows = 0
+    options = {"unit": " photographs", "mininterval": 1, "disable": None}
+    for row in tqdm(rows, "predict", **options):
+        n_rows += 1
         failed += bool(row["error"])
-        table.append(row)
+        fields = [row["path"], row["verdict"], f"{row['probability']:.4f}"]
         if row["error"]:
-            print(f"{row['path']}\tunreadable\t{row['error']}")
-        else:
-            print(f"{row['path']}\t{row['class']}\t{row['probability']:.4f}")
-    if csv_path:
-        with csv_path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(table)
-    if not table:
+            fields[2:] = [row["error"]]
+        with tqdm.external_write_mode():
+            print(*fields, sep="\t")
+    if kept:
+        print(f"predict: {csv} goes on: {n_rows:,} new rows", file=sys.stderr)
+    elif not n_rows:
         print("predict: no photographs found", file=sys.stderr)
-    return int(failed > 0 or not table)
+    return int(failed > 0 or not (n_rows or kept))
 
 
 if __name__ == "__main__":

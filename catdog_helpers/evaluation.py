@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
+from catdog_helpers.uncertainty import measure_uncertainty
 
 
 def wilson_interval(
@@ -81,6 +82,7 @@ def save_result(
     base: str = "none",
     weights: str = "none",
     seconds_before: float = 0.0,
+    tail: tuple | None = None,
 ) -> dict:
     """Keep a method's model, its measured result and its history.
 
@@ -95,6 +97,8 @@ def save_result(
         base: Name or path of the pretrained base.
         weights: The base's weights: "imagenet", a path, or "random".
         seconds_before: Time that went into features and earlier training.
+        tail: The part of the model behind stored features, and these
+            features; saves running all of it to learn when it is not sure.
 
     Returns:
         The content of `results/<method>.json`.
@@ -104,15 +108,19 @@ def save_result(
     """
     out = Path(out)
     images, manifest, info = load_split(out)
-    *_, test = split_rows(manifest)
+    train, validation, test = split_rows(manifest)
+    labels = manifest.label.to_numpy()
     path = out / "models" / f"{method}.keras"
     kept = {"dataset", "class_names", "image_size", "split_sha256"}
     card = {"method": method} | {key: info[key] for key in sorted(kept)}
     card |= {"base": Path(base).name, "weights": Path(weights).name}
-    save_model(model, path, card)
+    uncertainty = measure_uncertainty(
+        *(tail or (model, images)), labels, train, validation
+    )
+    save_model(model, path, card, uncertainty)
     _check_reloaded(path, images, test, probabilities)
     result = card | {key: info[key] for key in info if key.startswith("n_")}
-    result |= score(probabilities, manifest.label.to_numpy()[test])
+    result |= score(probabilities, labels[test])
     result |= {
         "epochs": len(history["loss"]),
         "train_seconds": history["seconds"][-1],

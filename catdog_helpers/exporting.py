@@ -19,12 +19,12 @@ from catdog_helpers.parity import (
     in_batches,
     run_exported,
 )
+from catdog_helpers.prediction import BORDER
 from catdog_helpers.runs import load_split
-from catdog_helpers.saving import load_model, write_json
+from catdog_helpers.saving import load_model, load_uncertainty, write_json
 from catdog_helpers.splits import split_rows
 from catdog_helpers.webpage import write_page
 
-NOT_SURE_BELOW = 0.8  # probability; the web page's, unless the card says
 N_PARITY, N_CALIBRATION = 1000, 200  # images taken from a run
 CARD = ("class_names", "image_size", "base", "method", "weights_sha256")
 CARD += ("not_sure_below", "temperature")
@@ -60,7 +60,8 @@ def export(
         int8_images: Some 100 training images, for "litert" only: weights and
             activations are then rounded to 8 bits, in the ranges that these
             images cause (`model_int8.tflite`).
-        uncertainty: What `measure_uncertainty` returned. The file then has
+        uncertainty: What `measure_uncertainty` returned; defaults to what
+            lies beside the path. The file then has
             its distance from the training images as a second output,
             shape `(n,)`; what `<file>.json` calls `strange_above` is the
             threshold. An int8 file is too coarse for it.
@@ -81,7 +82,7 @@ def export(
     if format not in FILES or int8 and format != "litert":
         known = "litert" if int8 else ", ".join(FILES)
         raise ValueError(f"`format` must be {known}. Received: {format!r}")
-    model, card, images = _load(model, card, images)
+    model, card, images, uncertainty = _load(model, card, images, uncertainty)
     name = "model_int8.tflite" if int8 else FILES[format]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ def export(
         parity = compare(_predict(whole, images), found)
         check_parity(parity, int8=int8)
         result = {"file": name, "format": format, "bytes": _size(file)}
-        result |= {"not_sure_below": NOT_SURE_BELOW}
+        result |= {"not_sure_below": BORDER}
         result |= {key: card[key] for key in CARD if key in card}
         if uncertainty is not None:
             result["temperature"] = float(uncertainty["temperature"])
@@ -133,23 +134,23 @@ def run_images(model_path: str | Path, split: str, n: int) -> np.ndarray:
     return images[rows[some]]
 
 
-def _load(model, card: dict | None, images: np.ndarray | None):
+def _load(model, card, images, uncertainty):
+    """Read what was not given from where the model lies."""
     if not isinstance(model, (str, Path)):
         if card is None or images is None:
             raise ValueError("with a keras.Model, give `card` and `images`")
-        return model, card, images
+        return model, card, images, uncertainty
     path = Path(model)
-    model, own_card = load_model(path)
-    try:
-        images = (
-            run_images(path, "test", N_PARITY) if images is None else images
-        )
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{path}: no run's test images for the check "
-            f"({error}): give `images`"
-        ) from None
-    return model, own_card | (card or {}), images
+    model, own = load_model(path)
+    if images is None:
+        try:
+            images = run_images(path, "test", N_PARITY)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"no images for the check ({error}): give `images`, or a model within a run"
+            ) from None
+    uncertainty = uncertainty or load_uncertainty(path, own)
+    return model, own | (card or {}), images, uncertainty
 
 
 def _predict(model, images: np.ndarray, batch_size: int = 32):

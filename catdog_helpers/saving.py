@@ -6,10 +6,17 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
+from catdog_helpers.archive import sha256_of
+from catdog_helpers.cards import PREPROCESSING, check_card
+
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
 
-def save_model(model, path: str | Path, card: dict) -> dict:
+def save_model(
+    model, path: str | Path, card: dict, uncertainty: dict | None = None
+) -> dict:
     """Save a model and, beside it, its card; neither is ever half written.
 
     Args:
@@ -17,14 +24,25 @@ def save_model(model, path: str | Path, card: dict) -> dict:
         path: The `.keras` file; the card gets the same name with `.json`.
         card: At least `class_names`, in the order of the outputs, and
             `image_size` in pixels.
+        uncertainty: What `measure_uncertainty` returned; goes to a `.npz`.
 
     Returns:
-        The card as written, with the hash of the weights and the versions.
+        The card as written, with the hash of the weights, the preprocessing
+        and the versions.
+
+    Raises:
+        ValueError: If the card does not fit the model.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     card = card | {"weights_sha256": weights_sha256(model)}
-    card |= {"versions": versions()}
+    card |= {"preprocessing": PREPROCESSING, "versions": versions()}
+    check_card(card, path.with_suffix(".json"), model)
+    if uncertainty is not None:
+        partial = path.with_name(f"{path.stem}.partial.npz")
+        np.savez_compressed(partial, **uncertainty)
+        card["uncertainty_sha256"] = sha256_of(partial)
+        os.replace(partial, path.with_suffix(".npz"))
     partial = path.with_name(f"{path.stem}.partial.keras")
     model.save(partial)
     os.replace(partial, path)
@@ -60,10 +78,39 @@ def load_model(path: str | Path):
         card = json.loads(card_path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{card_path} is damaged: {error}") from None
-    model = read_keras(path)
-    if card.get("weights_sha256") != weights_sha256(model):
+    check_card(card, card_path)
+    model = read_keras(path, card.get("versions"))
+    if card["weights_sha256"] != weights_sha256(model):
         raise ValueError(f"{path} and {card_path.name} do not belong together")
+    check_card(card, card_path, model)
     return model, card
+
+
+def load_uncertainty(
+    path: str | Path, card: dict
+) -> dict[str, np.ndarray] | None:
+    """Load what a model's card says lies beside it: when it is not sure.
+
+    Args:
+        path: The `.keras` file.
+        card: The card, as `load_model` returned it.
+
+    Returns:
+        What `measure_uncertainty` returned; `None` if the card names none.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is not the one that the card names.
+    """
+    if "uncertainty_sha256" not in card:
+        return None
+    path = Path(path).with_suffix(".npz")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}, which the card names")
+    if sha256_of(path) != card["uncertainty_sha256"]:
+        raise ValueError(f"{path} and its model's card do not belong together")
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def versions() -> dict[str, str]:
@@ -94,14 +141,17 @@ def write_json(path: Path, content: dict) -> None:
     os.replace(partial, path)
 
 
-def read_keras(path: Path):
+def read_keras(path: Path, saved_with: dict | None = None):
     """Load a `.keras` file, or raise ValueError with one line."""
     import keras
 
     try:
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can raise nearly anything
         reason = str(error).strip().splitlines()[0]
+        other = isinstance(saved_with, dict) and saved_with.get("keras")
+        if other and other != keras.__version__:
+            reason += f" (saved by Keras {other}, here {keras.__version__})"
         raise ValueError(f"{path} is no Keras model: {reason}") from None
 
 

@@ -110,3 +110,69 @@ def test_a_json_file_stays_as_it_was_when_writing_fails(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_names", None),
+        ("class_names", "cat,dog"),
+        ("class_names", ["cat"]),
+        ("class_names", ["cat", "cat"]),
+        ("class_names", ["cat", 2]),
+        ("class_names", ["cat", ""]),
+        ("class_names", ["cat", "dog", "owl"]),
+        ("image_size", "16"),
+        ("image_size", 17),
+        ("image_size", True),
+        ("image_size", 10**9),
+        ("preprocessing", None),
+        ("preprocessing", "divided by 255"),
+        ("weights_sha256", 5),
+    ],
+)
+def test_a_foreign_card_is_refused(saved, key, value):
+    file = saved.with_suffix(".json")
+    card = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps(card | {key: value}), "utf-8")
+    one_line(ValueError, f"any.json is not .*`{key}` must be .*Received", saved)
+
+
+@pytest.mark.parametrize("text", ["[]", "5", '"card"', "null", "{}"])
+def test_json_that_is_no_card_is_refused(saved, text):
+    saved.with_suffix(".json").write_text(text)
+    one_line(ValueError, "any.json is not this model's card", saved)
+
+
+def test_a_card_that_does_not_fit_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="`class_names` must be one for each"):
+        save_model(
+            make_model(),
+            tmp_path / "a.keras",
+            CARD | {"class_names": ["a", "b", "c"]},
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_code_in_a_model_is_not_run(tmp_path):
+    """A Lambda layer holds Python code: safe mode refuses it."""
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Flatten(),
+            layers.Lambda(lambda x: x * 2),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    save_model(model, tmp_path / "a.keras", CARD)
+    one_line(ValueError, "a.keras is no Keras model: ", tmp_path / "a.keras")
+
+
+def test_another_version_of_keras_is_named_as_a_cause(saved):
+    file = saved.with_suffix(".json")
+    card = json.loads(file.read_text("utf-8"))
+    card["versions"]["keras"] = "9.9.9"
+    file.write_text(json.dumps(card), "utf-8")
+    load_model(saved)  # no cause of anything as long as it loads
+    saved.write_bytes(b"PK")
+    one_line(ValueError, r"saved by Keras 9\.9\.9, here", saved)
