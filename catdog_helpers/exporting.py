@@ -147,7 +147,8 @@ def _load(model, card, images, uncertainty):
             images = run_images(path, "test", N_PARITY)
         except FileNotFoundError as error:
             raise ValueError(
-                f"no images for the check ({error}): give `images`, or a model within a run"
+                f"no images for the check ({error}): give "
+                "`images`, or a model within a run"
             ) from None
     uncertainty = uncertainty or load_uncertainty(path, own)
     return model, own | (card or {}), images, uncertainty
