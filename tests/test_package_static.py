@@ -80,7 +80,7 @@ def lines_of_code(path: Path) -> int:
 
 def test_the_package_is_thin():
     lines = {module.name: lines_of_code(module) for module in MODULES}
-    assert sum(lines.values()) <= 2200, lines
+    assert sum(lines.values()) <= 2470, lines
 
 
 @modules
