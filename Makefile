@@ -74,7 +74,7 @@ $(installed): requirements.txt constraints.txt pyproject.toml
 	    echo "No .venv could be made (on Debian and Ubuntu, install" \
 	        "python3-venv first): $$(tail -n 1 $(log))" >&2; exit 1; }
 	@$(venv_python) -m pip install --quiet --disable-pip-version-check \
-	    -r requirements.txt -c constraints.txt -e '.[test]' \
+	    -r requirements.txt -c constraints.txt -e '.[test,export]' \
 	    >$(log) 2>&1 || { \
 	    echo "Installing failed (it needs a package index and 3 GB of" \
 	        "disk; see $(log)): $$(grep 'ERROR: ' $(log) | tail -n 1)" \

@@ -1,4 +1,4 @@
-"""The command line: `python -m catdog_helpers predict --model FILE PATH…`."""
+"""The command line: `python -m catdog_helpers predict` and `export`."""
 
 import argparse
 import sys
@@ -19,22 +19,24 @@ OPTIONS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Predict photographs from the command line.
+    """Predict photographs, or export a model, from the command line.
 
     Args:
         arguments: Those after the program's name. Defaults to `sys.argv`.
 
     Returns:
         Exit status: 0; 1 if a file could not be read or there is none; 2 for
-        a model or table that cannot be used; 130 for Ctrl-C.
+        a model or table that cannot be used, or no export; 130 for Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m catdog_helpers")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("predict", help="name what is on photographs")
     for name, text, more in OPTIONS:
         command.add_argument(name, help=text, **more)
+    _add_export(commands)
     options = vars(parser.parse_args(arguments))
-    del options["command"]
+    if options.pop("command") == "export":
+        return _export(**options)
     from catdog_helpers.prediction import predict
 
     try:
@@ -45,6 +47,39 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("predict: stopped; with --csv it goes on", file=sys.stderr)
         return 130
+
+
+def _add_export(commands) -> None:
+    command = commands.add_parser("export", help="write a model for elsewhere")
+    formats = ["onnx", "litert", "saved_model", "web"]
+    command.add_argument("--model", required=True, help="a .keras file")
+    command.add_argument("--format", required=True, choices=formats)
+    command.add_argument("--to", required=True, type=Path, metavar="FOLDER")
+    text = "litert: 8 bits, calibrated on the run's training images"
+    command.add_argument("--int8", action="store_true", help=text)
+    text = "web: dist folder of onnxruntime-web, copied beside the page"
+    command.add_argument("--runtime", metavar="FOLDER", help=text)
+
+
+def _export(model, format, to, int8, runtime) -> int:
+    from catdog_helpers.exporting import N_CALIBRATION, export, run_images
+
+    try:
+        images = run_images(model, "train", N_CALIBRATION) if int8 else None
+        options = {"int8_images": images, "runtime": runtime}
+        result = export(model, format, to, **options)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    parity = result["parity"]
+    print(
+        f"{to / result['file']}: {result['bytes']:,} bytes; same class "
+        f"on {parity['class_agreement']:.2%} of {parity['images']} images, "
+        f"probabilities at most {parity['largest_difference']:.1e} apart"
+    )
+    if format == "web":
+        print(f"Look: {sys.executable} -m http.server -d {to}")
+    return 0
 
 
 def _print(rows, csv: Path | None) -> int:

@@ -1,0 +1,103 @@
+"""Write a model in a format that needs no Keras, as far as Keras can."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+FILES = {
+    "onnx": "model.onnx",
+    "litert": "model.tflite",
+    "saved_model": "saved_model",
+    "web": "model.onnx",
+}
+# Keras names the first package that it misses; this names all.
+PACKAGES = {
+    "tensorflow": "tf2onnx onnxruntime",
+    "jax": "jax2onnx onnxruntime",
+    "torch": "onnx onnxscript onnxruntime litert-torch ai-edge-litert",
+}
+
+
+def write_file(
+    model, format: str, file: Path, image_size: int, int8_images
+) -> None:
+    """Write a model with Keras's own exporter.
+
+    Args:
+        model: A `keras.Model` from raw RGB.
+        format: One of `FILES`.
+        file: Where to.
+        image_size: Side of its images in pixels.
+        int8_images: As for `export`.
+    """
+    import keras
+
+    shape = (None, image_size, image_size, 3)
+    spec = keras.InputSpec(shape=shape, dtype="float32", name="image")
+    keras_format = {"saved_model": "tf_saved_model", "web": "onnx"}
+    options = {"format": keras_format.get(format, format), "verbose": False}
+    if int8_images is not None:
+        options |= _int8(int8_images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.export(str(file), input_signature=[spec], **options)
+
+
+def explain(error: Exception, format: str) -> Exception:
+    """Say in one line why a format was not written, and what to do.
+
+    Args:
+        error: What an exporter, or a runtime, has raised.
+        format: One of `FILES`.
+
+    Returns:
+        An ImportError if a package is missing, else a ValueError.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = f"{format} was not written on the {backend} backend: {reason}"
+    if isinstance(error, ImportError):
+        return ImportError(f"{reason}; pip install {PACKAGES[backend]}")
+    return ValueError(reason)
+
+
+def _int8(images: np.ndarray) -> dict:
+    """Options of TensorFlow's converter for post-training quantisation."""
+    import tensorflow as tf
+
+    def examples():
+        for x in images:
+            yield [np.float32(x[None])]
+
+    optimizations = [tf.lite.Optimize.DEFAULT]
+    return {"optimizations": optimizations, "representative_dataset": examples}
+
+
+def with_distance(model, uncertainty: dict | None):
+    """Make a model give the distance, too, as `uncertainty.distance` does.
+
+    Args:
+        model: A `keras.Model` from raw RGB to probabilities.
+        uncertainty: As for `export`; `None` gives the model as it is.
+
+    Returns:
+        A `keras.Model` with both as outputs.
+    """
+    if uncertainty is None:
+        return model
+    import keras
+
+    from catdog_helpers.uncertainty import EPSILON, with_features
+
+    run = with_features(model)
+    features, probabilities = run.outputs
+    components = np.float32(uncertainty["components"]).T
+    inside = keras.ops.matmul(features, components)
+    length = keras.ops.sum(features**2, axis=1)
+    length = keras.ops.maximum(length, EPSILON)
+    share = keras.ops.sum(inside**2, axis=1) / length
+    distance = keras.ops.clip(1 - share, 0, 1)
+    return keras.Model(run.inputs, [probabilities, distance])
