@@ -7,15 +7,23 @@ __version__ = "0.1.0"
 # Where each public name lives. Modules are imported on first use, so that
 # `import catdog_helpers` takes no time and no framework.
 _MODULES = {
+    "anatomy": ("nearest_images", "pooled_features", "split_model"),
     "bases": ("BASES", "default_cut", "load_base", "weights_name"),
     "batches": ("Batches",),
     "evaluation": ("clock", "save_result", "score", "wilson_interval"),
     "features": ("extract_features", "provenance"),
+    "gradients": ("value_and_gradient",),
+    "heatmaps": ("heat_map", "log_odds"),
     "images": ("read_image",),
     "layout": ("index_images",),
     "manifest": ("has_other_label", "is_odd", "prepare", "summarize"),
     "models": ("build_cnn",),
-    "plots": ("plot_history", "plot_images", "plot_scoreboard"),
+    "plots": (
+        "plot_heat_maps",
+        "plot_history",
+        "plot_images",
+        "plot_scoreboard",
+    ),
     "prediction": ("find_photographs", "predict"),
     "results": ("display_name", "load_results", "scoreboard", "to_scores"),
     "runs": ("load_split", "save_split"),
