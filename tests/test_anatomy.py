@@ -1,12 +1,18 @@
 """A model taken apart gives what it gave whole."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from catdog_helpers import anatomy
-from catdog_helpers.anatomy import pooled_features, split_model
+from catdog_helpers.anatomy import (
+    nearest_images,
+    pooled_features,
+    split_model,
+)
 from catdog_helpers.bases import BASES, default_cut, load_base
 from catdog_helpers.features import extract_features
 from catdog_helpers.models import build_cnn
@@ -138,6 +144,15 @@ def test_what_notebook_3_kept_is_used_again(small_base, run_dir, monkeypatch):
 
 
 def _kept(images):
-    from pathlib import Path
-
     return Path(images.filename).parent.glob("features/*.npy")
+
+
+def test_the_nearest_image_points_the_same_way():
+    angles = np.radians([0, 10, 25, 180, 100, 3])
+    lengths = np.array([1, 9, 1, 1, 2, 5])  # do not matter
+    features = np.stack([np.cos(angles), np.sin(angles)], 1) * lengths[:, None]
+    features = features.astype("float16")
+    found = nearest_images(features, [0, 3], np.array([1, 2, 4, 5]), n=2)
+    np.testing.assert_array_equal(found, [[5, 1], [4, 2]])
+    itself = nearest_images(features, [2], np.arange(6), n=1)
+    np.testing.assert_array_equal(itself, [[2]])

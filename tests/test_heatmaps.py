@@ -1,12 +1,20 @@
 """Heat maps mark what an answer rests on."""
 
+import random
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from scipy.ndimage import gaussian_filter
 
+from catdog_helpers.anatomy import pooled_features, split_model
+from catdog_helpers.bases import load_base
 from catdog_helpers.heatmaps import heat_map, log_odds
+from catdog_helpers.manifest import prepare
 from catdog_helpers.models import build_cnn
+from catdog_helpers.splits import split, split_rows
 from catdog_helpers.transfer import build_head, join
 
 
@@ -44,10 +52,11 @@ def test_the_hot_place_is_where_the_class_is(colours, kind):
     red, blue = (heat_map(model, squares(), i)[0] for i in (0, 2))
     assert red.shape == (8, 8)
     assert red.dtype == np.float32
-    assert red[1:3, 1:3].min() == pytest.approx(1)
-    assert blue[5:7, 5:7].min() == pytest.approx(1)
-    # What speaks for the one speaks against the other: it is left out
-    assert red[5:7, 5:7].max() == blue[1:3, 1:3].max() == 0
+    for heat, here, there in ((red, 1, 5), (blue, 5, 1)):
+        assert heat.max() == 1
+        assert heat[here : here + 2, here : here + 2].min() > 0.9
+        # What speaks for the one speaks against the other: it is left out
+        assert heat[there : there + 2, there : there + 2].max() == 0
 
 
 def test_by_default_it_is_the_map_of_the_answer(colours):
@@ -89,7 +98,9 @@ def test_one_linear_layer_gives_the_class_activation_map():
     pooling = model.layers[-3]
     maps = keras.Model(model.inputs, pooling.input).predict(x, verbose=0)
     kernel = model.layers[-1].get_weights()[0]
-    expected = (maps @ (kernel[:, 1] - kernel[:, 0])).clip(min=0)
+    expected = maps @ (kernel[:, 1] - kernel[:, 0])
+    blur = (0, 4 / 6, 4 / 6)  # of maps of 4 x 4
+    expected = gaussian_filter(expected, blur, mode="nearest").clip(min=0)
     expected /= expected.max((1, 2), keepdims=True)
     found = heat_map(model, x, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
@@ -120,3 +131,83 @@ def test_log_odds():
     found = keras.ops.convert_to_numpy(log_odds(logits, chosen))
     assert found[0] == pytest.approx(np.log(p[0] / (1 - p[0])), rel=1e-5)
     assert found[1] == pytest.approx(80 - np.log(2), rel=1e-5)
+
+
+SIDE, SQUARE, RANDOM = 192, 64, 8  # pixels, pixels, squares an image
+
+
+def blanked(images, centres) -> np.ndarray:
+    """Put a square of the image's mean colour around one place of each."""
+    out = images.copy()
+    corners = (np.asarray(centres) - SQUARE // 2).round().astype(int)
+    for image, (y, x) in zip(out, corners.clip(0, SIDE - SQUARE), strict=True):
+        mean = image.mean((0, 1)).astype("uint8")
+        image[y : y + SQUARE, x : x + SQUARE] = mean
+    return out
+
+
+def logit_of_answer(model, images, answers) -> np.ndarray:
+    """Log-odds of the answers, from the logits: exact where p is 1.0."""
+    to_map, to_logits = split_model(model)
+    batches = np.array_split(images.astype("float32"), len(images) // 50)
+    maps = (to_map.predict_on_batch(batch) for batch in batches)
+    logits = np.concatenate(
+        [keras.ops.convert_to_numpy(to_logits(m)) for m in maps]
+    )
+    chosen = np.eye(2, dtype="float32")[answers]
+    return keras.ops.convert_to_numpy(log_odds(logits, chosen))
+
+
+@pytest.fixture
+def photographs_and_model(shared, tmp_path):
+    """Test photographs, their labels, a head trained on 1,000 others."""
+    archive = zipfile.ZipFile(shared / "data" / "petimages_200px.zip")
+    rng = random.Random(0)
+    for kind in ("Cat", "Dog"):
+        names = [n for n in archive.namelist() if f"/{kind}/" in n]
+        names = [n for n in sorted(names) if n.endswith(".jpg")]
+        archive.extractall(tmp_path / "photos", rng.sample(names, 750))
+    images, manifest = prepare(tmp_path / "photos", tmp_path / "data", SIDE)
+    manifest = split(manifest, train=1000, validation=100, test=300)
+    train, validation, test = split_rows(manifest)
+    labels = manifest.label.to_numpy()
+    weights = "mobilenet_v2_1.0_224_no_top.weights.h5"
+    weights = shared / "weights" / weights
+    base = load_base("MobileNetV2", weights, image_size=SIDE)
+    keras.utils.set_random_seed(0)
+    model = join(base, build_head((1280,), 2))
+    rows = np.sort(np.concatenate([train, validation]))
+    features = pooled_features(model, images, rows)
+    head = model.get_layer("head")
+    head.compile("adam", "sparse_categorical_crossentropy")
+    x, y = features[train].astype("float32"), labels[train]
+    head.fit(x, y, batch_size=64, epochs=8, verbose=0)
+    return images[test], labels[test], model
+
+
+@pytest.mark.slow
+def test_the_hottest_place_matters_most_on_real_photographs(
+    photographs_and_model,
+):
+    """Blanking it costs more than blanking elsewhere; chance is one half."""
+    images, labels, model = photographs_and_model
+    answers = model.predict(images.astype("float32"), verbose=0).argmax(1)
+    right = np.flatnonzero(answers == labels)[:200]
+    assert len(right) == 200
+    images, answers = images[right], answers[right]
+    maps = heat_map(model, images)
+    flat = maps.reshape(200, -1).argmax(axis=1)
+    centres = np.column_stack(np.unravel_index(flat, maps.shape[1:]))
+    centres = (centres + 0.5) * SIDE / maps.shape[1]
+    whole = logit_of_answer(model, images, answers)
+    hot = blanked(images, centres)
+    hot = whole - logit_of_answer(model, hot, answers)
+    rng, elsewhere = np.random.default_rng(0), []
+    for _ in range(RANDOM):
+        centres = rng.uniform(SQUARE / 2, SIDE - SQUARE / 2, (200, 2))
+        spoilt = logit_of_answer(model, blanked(images, centres), answers)
+        elsewhere.append(whole - spoilt)
+    share = (hot > np.mean(elsewhere, axis=0)).mean()
+    print(f"{share:.3f} of 200; mean fall {hot.mean():.2f}", end=" ")
+    print(f"against {np.mean(elsewhere):.2f} of random squares")
+    assert share >= 0.75
