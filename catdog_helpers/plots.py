@@ -76,7 +76,7 @@ def plot_heat_maps(
                 cmap="inferno",
                 vmin=0,
                 vmax=1,
-                alpha=0.15 + 0.5 * heat,  # clear where it is cold
+                alpha=0.65 * heat,  # clear where it is cold
                 interpolation="bicubic",
                 extent=(-0.5, width - 0.5, height - 0.5, -0.5),
             )
