@@ -17,12 +17,12 @@ class Batches(keras.utils.PyDataset):
         rows: Row numbers to serve; all of them if `None`.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle: Whether each epoch has an order of its own.
-        augment: Whether to mirror every other image, by chance, to serve a
-            random rectangle of each, stretched, and to vary its colours.
+        augment: Whether to mirror each image in every other epoch, to serve a
+            random rectangle of it, stretched, and to vary its colours.
         size: Side of the images served, in pixels; as stored if `None`.
         scale: Least and greatest share of the image's area in a rectangle.
         mirrored: Features of the mirrored images; each row is then taken from
-            there by an even chance.
+            there in every other epoch.
         epoch: Number of the first epoch.
         seed: Seed of order and augmentation.
     """
@@ -48,6 +48,8 @@ class Batches(keras.utils.PyDataset):
         self.batch_size, self.shuffle = batch_size, shuffle
         self.augment, self.size, self.scale = augment, size, scale
         self.mirrored, self.epoch, self.seed = mirrored, epoch, seed
+        rng = np.random.default_rng(seed)
+        self._turn = rng.integers(0, 2, len(images), dtype=np.int8)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
@@ -59,19 +61,29 @@ class Batches(keras.utils.PyDataset):
             rows = order.permutation(rows)
         start = index * self.batch_size
         rows = rows[start : start + self.batch_size]
-        rng = np.random.default_rng((self.seed, self.epoch, index))
         if not self.augment and self.size in (None, self.images.shape[1]):
-            return self._stored(rows, rng), self.labels[rows]
-        options = self.size or self.images.shape[1], self.scale, rng
-        change = vary if self.augment else resample
-        x = np.stack([change(self.images[row], *options) for row in rows])
-        return x, self.labels[rows]
+            return self._stored(rows), self.labels[rows]
+        size = self.size or self.images.shape[1]
+        if self.augment:
+            rng = np.random.default_rng((self.seed, self.epoch, index))
+            x = [
+                vary(self.images[row], size, self.scale, turned, rng)
+                for row, turned in zip(rows, self._turned(rows), strict=True)
+            ]
+        else:
+            x = [resample(self.images[row], size) for row in rows]
+        return np.stack(x), self.labels[rows]
 
-    def _stored(self, rows, rng) -> np.ndarray:
+    def _turned(self, rows) -> np.ndarray:
+        # Each view in turn teaches more than a coin: K. Jordan, "94% on
+        # CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, 3.6.
+        return (self._turn[rows] + self.epoch) % 2 == 1
+
+    def _stored(self, rows) -> np.ndarray:
         x = self.images[rows]
         if self.mirrored is not None:
-            flipped = rng.random(len(rows)) < 0.5
-            x[flipped] = self.mirrored[rows[flipped]]
+            turned = self._turned(rows)
+            x[turned] = self.mirrored[rows[turned]]
         # float16 is for the disk; not every backend computes with it.
         return x if x.dtype == np.uint8 else x.astype("float32")
 
@@ -80,21 +92,21 @@ class Batches(keras.utils.PyDataset):
         self.epoch += 1
 
 
-def resample(image, size, *_, corner=(0, 0), extent=(1, 1)):
+def resample(image, size, *, corner=(0, 0), extent=(1, 1)):
     """Take the nearest pixels of a rectangle, given in shares of the side."""
     steps = np.array(extent) * (np.arange(size)[:, None] + 0.5) / size
     y, x = ((np.array(corner) + steps) * image.shape[0]).astype(int).T
     return image.take(y, axis=0).take(x, axis=1)
 
 
-def vary(image, size, scale, rng):
-    """Cut a random rectangle of an image; mirror it, by chance; tint it."""
+def vary(image, size, scale, turned, rng):
+    """Cut a random rectangle of an image; mirror it if `turned`; tint it."""
     stretch = (4 / 3) ** rng.uniform(-1, 1)  # Szegedy et al. 2015, 6
     extent = np.sqrt(rng.uniform(*scale) * np.array([stretch, 1 / stretch]))
     extent = extent.clip(max=1)
     corner = rng.uniform(size=2) * (1 - extent)
     x = resample(image, size, corner=corner, extent=extent)
-    x = x[:, ::-1] if rng.random() < 0.5 else x
+    x = x[:, ::-1] if turned else x
     contrast = np.float32(np.exp(rng.uniform(-0.2, 0.2)))
     tint = rng.uniform(-13, 13, 3).astype(np.float32)
     x = (x - np.float32(128)) * contrast + (128 + tint)

@@ -1,11 +1,13 @@
 """Measure a model on the test images, once, and keep the result."""
 
+import math
 import time
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
 
+from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
@@ -31,6 +33,27 @@ def wilson_interval(
     return float(interval.low), float(interval.high)
 
 
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Measure how far a model's certainty is from its success.
+
+    The expected calibration error with 15 bins of equal width (Guo et al.,
+    On Calibration of Modern Neural Networks, ICML 2017, section 2): answers
+    are sorted into bins by the probability of the class answered; in each bin
+    that probability should equal the share of right answers.
+
+    Args:
+        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
+        labels: Shape `(n,)`, class numbers.
+
+    Returns:
+        The distance, averaged over all images, in [0, 1]; 0 is best.
+    """
+    sure = probabilities.max(axis=1).astype("float64")
+    right = probabilities.argmax(axis=1) == labels
+    gaps = np.bincount(np.ceil(sure * 15).astype(int), right - sure)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
     """Measure predicted probabilities against the true classes.
 
@@ -40,7 +63,8 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
 
     Returns:
         `test_accuracy` in [0, 1], its `test_interval`, the
-        `interval_method`, and `test_log_loss` in nats (lower is better).
+        `interval_method`, `test_log_loss` in nats (lower is better), and
+        `test_calibration_error` in [0, 1] with its `calibration_method`.
     """
     labels = np.asarray(labels)
     correct = int((probabilities.argmax(axis=1) == labels).sum())
@@ -51,6 +75,8 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
         "interval_method": "Wilson score, 95 %",
         # 1e-7 is the epsilon of Keras's own cross-entropy.
         "test_log_loss": float(-np.log(of_truth.clip(1e-7, 1)).mean()),
+        "test_calibration_error": calibration_error(probabilities, labels),
+        "calibration_method": "expected calibration error, 15 equal bins",
     }
 
 
@@ -81,39 +107,59 @@ def save_result(
     base: str = "none",
     weights: str = "none",
     seconds_before: float = 0.0,
+    label: str | None = None,
+    n_train: int | None = None,
 ) -> dict:
     """Keep a method's model, its measured result and its history.
 
-    The saved model is loaded again and must repeat the probabilities.
+    The saved model is loaded again and must repeat the probabilities. What
+    it costs is noted, too: weights that were trained, the process's peak
+    memory so far (see `peak_memory`), file size, and time for a photograph.
 
     Args:
         out: Directory of the run; the split is read from there.
-        method: "scratch_cnn", "bottleneck" or "fine_tuned".
-        model: The whole model, from raw RGB in [0, 255] to probabilities.
+        method: "scratch_cnn", "bottleneck", "fine_tuned", or another file
+            name of your own.
+        model: The whole model, from raw RGB in [0, 255] to probabilities, its
+            layers as open or frozen as they were in training.
         probabilities: Of the test images, shape `(n_test, n_classes)`.
         history: `History.history` of its training, with `seconds`.
         base: Name or path of the pretrained base.
         weights: The base's weights: "imagenet", a path, or "random".
         seconds_before: Time that went into features and earlier training.
+        label: What plots and tables call the method. Defaults to its name.
+        n_train: Training images used. Defaults to all of the split.
 
     Returns:
         The content of `results/<method>.json`.
 
     Raises:
+        ValueError: If there is not one row of probabilities per test image,
+            with one column per class.
         RuntimeError: If the saved model does not repeat what was measured.
     """
     out = Path(out)
     images, manifest, info = load_split(out)
     *_, test = split_rows(manifest)
+    expected = len(test), len(info["class_names"])
+    if probabilities.shape != expected:
+        raise ValueError(
+            f"`probabilities` of the test images must have the shape {expected}"
+            f". Received: {probabilities.shape}"
+        )
+    costs = {"peak_memory_mb": peak_memory()}
     path = out / "models" / f"{method}.keras"
     kept = {"dataset", "class_names", "image_size", "split_sha256"}
     card = {"method": method} | {key: info[key] for key in sorted(kept)}
     card |= {"base": Path(base).name, "weights": Path(weights).name}
     save_model(model, path, card)
-    _check_reloaded(path, images, test, probabilities)
+    costs |= _check_reloaded(path, images, test, probabilities)
     result = card | {key: info[key] for key in info if key.startswith("n_")}
     result |= score(probabilities, manifest.label.to_numpy()[test])
-    result |= {
+    result |= costs | {
+        "label": label,
+        "n_train": n_train or info["n_train"],
+        "trainable_parameters": sum(map(_size, model.trainable_weights)),
         "epochs": len(history["loss"]),
         "train_seconds": history["seconds"][-1],
         "seconds_before": seconds_before,
@@ -128,14 +174,21 @@ def save_result(
     return result
 
 
-def _check_reloaded(path, images, rows, probabilities) -> None:
+def _check_reloaded(path, images, rows, probabilities) -> dict:
     model, _ = load_model(path)
-    some = rows[:16]
-    again = model.predict_on_batch(images[some].astype("float32"))
-    difference = float(np.abs(again - probabilities[: len(some)]).max())
+    some = np.arange(32) % len(rows)
+    x = images[rows[some]].astype("float32")
+    again = model.predict_on_batch(x)
+    difference = float(np.abs(again - probabilities[some]).max())
     # Features are kept with 11 significant bits (float16).
     if difference > 0.02:
         raise RuntimeError(
             f"{path} gives probabilities that differ by {difference:.3f} from "
             "those measured: it was saved or joined wrongly"
         )
+    milliseconds = milliseconds_a_photograph(model, x)
+    return {"milliseconds": milliseconds, "file_mb": path.stat().st_size / 1e6}
+
+
+def _size(weight) -> int:
+    return math.prod(weight.shape)

@@ -7,14 +7,17 @@ import os
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.archive import require_space
+from catdog_helpers.guards import check_raw_rgb
+from catdog_helpers.precision import best_precision, with_precision
 from catdog_helpers.saving import weights_sha256, write_json
 
-VERSION = 1  # raise it when the same model and images would give others
+VERSION = 2  # raise it when the same model and images would give others
 
 
 def extract_features(
@@ -26,11 +29,13 @@ def extract_features(
     mirrored: bool = False,
     batch_size: int = 32,
     dtype: str = "float16",
+    precision: str | None = None,
 ) -> np.ndarray:
     """Run a frozen model over images, or take what is on disk from last time.
 
     The result is kept beside the images, under a name that is a hash of all
-    that it depends on: images, rows, weights, mirroring, dtype.
+    that it depends on: images, rows, layers, weights, mirroring, precision,
+    dtype. What is computed anew says which of these changed.
 
     Args:
         model: A frozen `keras.Model`.
@@ -41,23 +46,27 @@ def extract_features(
         mirrored: Flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
         dtype: Of the file. "float16" halves it.
+        precision: To compute in; `None` for `best_precision`.
 
     Returns:
         Memory-mapped array of shape `(n, ...)`: row i belongs to `images[i]`.
         Rows that were not asked for are zero and take no room on most disks.
 
     Raises:
-        ValueError: If a feature is too large for `dtype`.
+        ValueError: If images are not raw RGB, or a feature is too large for
+            `dtype`.
         OSError: If the disk is too full.
     """
+    if images.shape[3:] == (3,):
+        check_raw_rgb(images[rows[:8]])
+    precision = precision or best_precision(model)
     parts = {
         "images": provenance(images)["key"],
         "rows": _sha256(np.asarray(rows, dtype=np.int64).tobytes()),
         "weights": weights_sha256(model),
-        "layers": _sha256(
-            " ".join(type(x).__name__ for x in model.layers).encode()
-        ),
+        "layers": _sha256(json.dumps(_layers(model)).encode()),
         "mirrored": mirrored,
+        "precision": precision,
         "dtype": dtype,
         "version": VERSION,
     }
@@ -69,10 +78,11 @@ def extract_features(
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             start = time.perf_counter()
-            bar = f"extract {name}{_changed(folder, name, parts)}"
+            bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
             options = {"mirrored": mirrored, "batch_size": batch_size}
             partial = path.with_suffix(".partial")
-            _run(model, images, rows, partial, dtype, bar=bar, **options)
+            fast = with_precision(model, precision)
+            _run(fast, images, rows, partial, dtype, bar=bar, **options)
             seconds = time.perf_counter() - start
             record = {"key": key, "parts": parts, "seconds": seconds}
             write_json(path.with_suffix(".json"), record)
@@ -106,6 +116,7 @@ def _run(
         batch = rows[first : first + batch_size]
         x = images[batch].astype(np.float32)
         x = model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
+        x = x.astype(np.float32)  # NumPy has no bfloat16 of its own
         with np.errstate(over="ignore"):
             out[batch] = x
         if not np.isfinite(out[batch]).all():
@@ -115,6 +126,23 @@ def _run(
                 f"{out.dtype}: use dtype='float32'"
             )
     out.flush()
+
+
+def _layers(model) -> list:
+    """What the layers compute, but for their weights and made-up names."""
+    unimportant = {"name", "dtype", "trainable"}
+    unimportant |= {"kernel_initializer", "bias_initializer"}
+    found = []
+    for layer in getattr(model, "operations", model.layers):
+        if getattr(layer, "layers", None):
+            found += _layers(layer)
+        elif isinstance(layer, keras.Layer):
+            config = layer.get_config().items()
+            config = [item for item in config if item[0] not in unimportant]
+            found.append([type(layer).__name__, repr(config)])
+        else:
+            found.append(type(layer).__name__)
+    return found
 
 
 def _changed(folder: Path, name: str, parts: dict) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 
 def plot_images(
@@ -122,29 +121,4 @@ def plot_history(
     ax.grid(alpha=0.3)
     title = "solid: validation, dashed: training"
     ax.legend(title=title, fontsize=8, title_fontsize=8)
-    return ax
-
-
-def plot_scoreboard(
-    scores: pd.DataFrame, *, ax: plt.Axes | None = None
-) -> plt.Axes:
-    """Draw the test accuracies as bars with their 95 % intervals.
-
-    Args:
-        scores: What `scoreboard` returned.
-        ax: Where to draw. Defaults to new axes.
-
-    Returns:
-        The axes.
-    """
-    ax = ax or plt.subplots(layout="constrained")[1]
-    accuracy = scores["test accuracy"]
-    errors = np.abs(scores[["low", "high"]].sub(accuracy, axis=0)).T
-    colors = [f"C{i}" for i in range(len(scores))]
-    ax.bar(scores.index, accuracy, yerr=errors, capsize=8, color=colors)
-    for position, value in enumerate(accuracy):
-        ax.text(position, 0.02, f"{value:.3f}", ha="center", color="white")
-    ax.set(ylabel="test accuracy", ylim=(0, 1.02))
-    ax.grid(axis="y", alpha=0.3)
-    ax.set_title("bars: test accuracy, whiskers: 95 % interval", fontsize=9)
     return ax

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from catdog_helpers.archive import IMAGES, is_clutter
+from catdog_helpers.guards import check_outputs
 from catdog_helpers.images import read_image
 from catdog_helpers.saving import load_model
 
@@ -32,9 +33,11 @@ def predict(
 
     Raises:
         FileNotFoundError: If the model is missing.
+        ValueError: If it does not have one output for each class name.
     """
     model, card = load_model(model_path)
     names, image_size = card["class_names"], card["image_size"]
+    check_outputs(model.output_shape[-1], names)
     files = list(find_photographs(paths))
     with ThreadPoolExecutor() as pool:
         for first in range(0, len(files), batch_size):

@@ -31,12 +31,13 @@ def load_results(out: str | Path) -> dict[str, dict]:
     results = {}
     for path in sorted((out / "results").glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
-        if result["split_sha256"] == info["split_sha256"]:
+        same = ("split_sha256", "class_names")
+        if all(result[key] == info[key] for key in same):
             results[result["method"]] = result
         else:
             warnings.warn(
-                f"{path} was measured on another split and is left out: run "
-                "its notebook again",
+                f"{path} was measured on another split or class order and is "
+                "left out: run its notebook again",
                 stacklevel=2,
             )
     order = [*METHODS, *sorted(set(results) - set(METHODS))]
@@ -50,10 +51,13 @@ def display_name(result: dict) -> str:
         result: Content of a result's JSON file.
 
     Returns:
-        The name; a base without pretraining is said to be one.
+        Its `label`, or the method's usual name; a base without pretraining is
+        said to be one.
     """
-    name = METHODS.get(result["method"], result["method"])
-    return f"{name} (random base)" if result["weights"] == "random" else name
+    usual = METHODS.get(result["method"], result["method"])
+    name = result.get("label") or usual
+    unsaid = result["weights"] == "random" and "random" not in name
+    return f"{name} (random base)" if unsaid else name
 
 
 def scoreboard(out: str | Path) -> pd.DataFrame:
@@ -64,8 +68,11 @@ def scoreboard(out: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per method: `test accuracy`, `low` and `high` of its 95 %
-        interval, `log loss`, `training images` and `seconds`, features and
-        training together.
+        interval, `log loss`, `calibration error` (see `calibration_error`),
+        `training images`, `trainable parameters`, `seconds` and what they are
+        the sum of, `seconds to prepare` (features, earlier training) and
+        `seconds to train`, `peak memory (MB)` (see `peak_memory`), `file size
+        (MB)`, `milliseconds a photograph`. NaN: was not measured.
     """
     return to_scores(load_results(out).values())
 
@@ -79,15 +86,25 @@ def to_scores(results: Iterable[dict]) -> pd.DataFrame:
     Returns:
         As `scoreboard`.
     """
-    rows = {
-        display_name(result): {
+    results = list(results)
+    rows = [
+        {
             "test accuracy": result["test_accuracy"],
             "low": result["test_interval"][0],
             "high": result["test_interval"][1],
             "log loss": result["test_log_loss"],
+            "calibration error": result.get("test_calibration_error"),
             "training images": result["n_train"],
+            "trainable parameters": result.get("trainable_parameters"),
             "seconds": result["seconds_before"] + result["train_seconds"],
+            "seconds to prepare": result["seconds_before"],
+            "seconds to train": result["train_seconds"],
+            "peak memory (MB)": result.get("peak_memory_mb"),
+            "file size (MB)": result.get("file_mb"),
+            "milliseconds a photograph": result.get("milliseconds"),
         }
         for result in results
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+    ]
+    names = pd.Index(map(display_name, results), name="method", dtype=object)
+    # `None` (measured before, or where it cannot be) becomes NaN.
+    return pd.DataFrame(rows, index=names).apply(pd.to_numeric)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from catdog_helpers.features import provenance
+from catdog_helpers.guards import check_split
 from catdog_helpers.manifest import images_key, read_manifest, write_manifest
 from catdog_helpers.saving import write_json
 from catdog_helpers.splits import SPLITS, split_rows, split_sha256
@@ -34,7 +35,12 @@ def save_split(
     Returns:
         The content of `dataset.json`: where the images are, class names,
         image size, number of images of each split, hash of the split.
+
+    Raises:
+        ValueError: If a picture or its copies are on two sides of the split.
     """
+    class_names = sorted(manifest["class"].unique())
+    check_split(manifest, class_names)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, out / "manifest.csv")
@@ -43,7 +49,7 @@ def save_split(
         "folder": str(Path(folder).resolve()),
         "images": str(Path(images.filename).resolve()),
         "image_size": images.shape[1],
-        "class_names": sorted(manifest["class"].unique()),
+        "class_names": class_names,
         "seed": seed,
         "split_sha256": split_sha256(manifest),
     }
@@ -66,7 +72,8 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
 
     Raises:
         FileNotFoundError: If notebook 01 has not run.
-        ValueError: If the files do not belong together.
+        ValueError: If the files do not belong together, or a picture or its
+            copies are on two sides of the split.
     """
     path = Path(out) / "dataset.json"
     info = json.loads(path.read_text("utf-8")) if path.is_file() else {}
@@ -83,4 +90,5 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
             f"{path.parent}: manifest.csv, dataset.json and the prepared "
             "images do not belong together: run notebook 01_download_data"
         )
+    check_split(manifest, info["class_names"])
     return images, manifest, info

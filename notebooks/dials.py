@@ -157,6 +157,15 @@ def _out(text: str) -> str:
     return _path(text)
 
 
+def _one_of(values: dict) -> Callable:
+    def parse(text: str):
+        if text not in values:
+            raise DialError(f"must be one of {', '.join(values)}.")
+        return values[text]
+
+    return parse
+
+
 def _whole(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
         number = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else -1
@@ -178,6 +187,9 @@ DIALS = {
     "TEST": _whole(1),
     "EPOCHS": _whole(1),
     "BATCH_SIZE": _whole(1),
+    "PRECISION": _one_of({x: x for x in ("float32", "bfloat16", "float16")}),
+    "REUSE": _one_of({"True": True, "False": False}),
+    "RANGE_TEST": _one_of({"True": True, "False": False}),
     "SEED": _whole(0),
     "OUT": _out,
 }

@@ -68,3 +68,28 @@ def run_dir(tmp_path, photographs) -> Path:
     out, names = tmp_path / "run", {"dataset": "tiny", "folder": folder}
     save_split(out, images, manifest, **names, seed=0)
     return out
+
+
+def save_method(out: Path, method: str, seed: int = 0, **options) -> dict:
+    """Save the result of a small untrained model, as a notebook would."""
+    import keras
+    from keras import layers
+
+    from catdog_helpers.evaluation import save_result
+    from catdog_helpers.runs import load_split
+    from catdog_helpers.splits import split_rows
+
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    images, manifest, _ = load_split(out)
+    *_, test = split_rows(manifest)
+    y = model.predict_on_batch(images[test].astype("float32"))
+    history = {"loss": [1.0], "val_loss": [1.0], "seconds": [1.5]}
+    return save_result(out, method, model, y, history, **options)

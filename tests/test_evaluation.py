@@ -9,7 +9,13 @@ import pytest
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
-from catdog_helpers.evaluation import clock, save_result, score, wilson_interval
+from catdog_helpers.evaluation import (
+    calibration_error,
+    clock,
+    save_result,
+    score,
+    wilson_interval,
+)
 from catdog_helpers.results import display_name, load_results, scoreboard
 from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.saving import load_model
@@ -62,6 +68,37 @@ def test_score_agrees_with_scikit_learn(n_classes):
 def test_log_loss_of_a_sure_mistake_is_finite():
     measured = score(np.array([[1.0, 0.0]], "float32"), [1])
     assert measured["test_log_loss"] == pytest.approx(-np.log(1e-7))
+
+
+@pytest.mark.parametrize(
+    ("sure", "right", "error"),
+    [
+        ([0.9] * 10, [1] * 9 + [0], 0.0),
+        ([0.9] * 10, [1] * 10, 0.1),
+        ([1.0] * 4, [0] * 4, 1.0),
+        # Two bins: |0.75 - 0.5| and |0.95 - 1|, weighed by their images
+        ([0.75, 0.75, 0.95, 0.95], [1, 0, 1, 1], 0.15),
+        # One bin (14/15, 1]: |0.97 - 0.5|, although each end is off by more
+        ([0.95, 0.99], [0, 1], 0.47),
+        # On an edge: 0.6 = 9/15 belongs to the bin below, 0.61 does not
+        ([0.6, 0.61], [1, 0], 0.505),
+    ],
+)
+def test_calibration_error_of_hand_made_answers(sure, right, error):
+    sure = np.array(sure)
+    probabilities = np.stack([1 - sure, sure], axis=1)
+    found = calibration_error(probabilities, np.array(right))
+    assert found == pytest.approx(error, abs=1e-9)
+
+
+def test_calibrated_answers_have_a_small_error_and_sure_ones_a_large_one():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(4), 20_000)
+    labels = np.array([rng.choice(4, p=p) for p in probabilities[:5000]])
+    honest = probabilities[:5000]
+    assert score(honest, labels)["test_calibration_error"] < 0.03
+    boast = honest**4 / (honest**4).sum(axis=1, keepdims=True)
+    assert score(boast, labels)["test_calibration_error"] > 0.2
 
 
 def make_model(seed=0):
@@ -166,6 +203,76 @@ def test_scoreboard_has_a_line_for_each_method(run_dir):
     assert (row["low"], row["high"]) == result["test_interval"]
     assert row["training images"] == 24
     assert row["seconds"] == 12.5
+    parts = row["seconds to prepare"], row["seconds to train"]
+    assert parts == (10.0, 2.5)
+    assert row["calibration error"] == result["test_calibration_error"]
+    assert row["trainable parameters"] == 16 * 16 * 3 * 2 + 2
+    assert 100 < row["peak memory (MB)"] < 10_000
+    size = (run_dir / result["model"]).stat().st_size
+    assert row["file size (MB)"] == size / 1e6
+    assert 0 < row["milliseconds a photograph"] < 1000
+
+
+def test_weights_that_were_frozen_do_not_count_as_trained(run_dir):
+    images, manifest, _ = load_split(run_dir)
+    *_, test = split_rows(manifest)
+    model = make_model()
+    front = keras.Sequential(model.layers[:2])
+    front.add(layers.Dense(7))
+    front.trainable = False
+    head = keras.Sequential([layers.Dense(2, activation="softmax")])
+    joined = keras.Sequential([keras.Input((16, 16, 3)), front, head])
+    y = joined.predict_on_batch(images[test].astype("float32"))
+    result = save_result(run_dir, "bottleneck", joined, y, HISTORY)
+    assert result["trainable_parameters"] == 7 * 2 + 2
+
+
+def test_results_of_before_have_no_costs_but_are_shown(run_dir):
+    save(run_dir, "scratch_cnn")
+    save(run_dir, "bottleneck")
+    path = run_dir / "results" / "scratch_cnn.json"
+    old = json.loads(path.read_text())
+    for key in (
+        "test_calibration_error",
+        "trainable_parameters",
+        "peak_memory_mb",
+        "file_mb",
+        "milliseconds",
+        "label",
+    ):
+        del old[key]
+    path.write_text(json.dumps(old))
+    table = scoreboard(run_dir)
+    assert table.loc["scratch CNN"].isna().sum() == 5
+    assert table.loc["bottleneck features"].notna().all()
+    assert all(kind.kind in "if" for kind in table.dtypes)
+
+
+def test_methods_of_the_same_name_have_a_line_each(run_dir):
+    save(run_dir, "one", label="control")
+    save(run_dir, "two", label="control", n_train=20)
+    table = scoreboard(run_dir)
+    assert list(table.index) == ["control", "control"]
+    assert list(table["training images"]) == [24, 20]
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (8, 1), (7, 2), (9, 2)])
+def test_probabilities_of_another_shape_are_refused(run_dir, shape):
+    save(run_dir)
+    before = (run_dir / "models" / "scratch_cnn.keras").read_bytes()
+    y = np.full(shape, 1 / shape[1])
+    with pytest.raises(ValueError, match="Received: "):
+        save_result(run_dir, "scratch_cnn", make_model(1), y, HISTORY)
+    assert (run_dir / "models" / "scratch_cnn.keras").read_bytes() == before
+
+
+def test_a_result_of_another_class_order_is_left_out(run_dir):
+    save(run_dir, "scratch_cnn")
+    path = run_dir / "results" / "scratch_cnn.json"
+    other = json.loads(path.read_text()) | {"class_names": ["dog", "cat"]}
+    path.write_text(json.dumps(other))
+    with pytest.warns(UserWarning, match="class order"):
+        assert load_results(run_dir) == {}
 
 
 def test_random_weights_are_named_as_such():
@@ -178,11 +285,16 @@ def test_random_weights_are_named_as_such():
             ("my_own", "none"),
         )
     ]
+    labelled = {"method": "x", "weights": "random"}
+    names += [display_name(labelled | {"label": "VGG16"})]
+    names += [display_name(labelled | {"label": "VGG16, random weights"})]
     assert names == [
         "fine-tuned",
         "fine-tuned (random base)",
         "scratch CNN",
         "my_own",
+        "VGG16 (random base)",
+        "VGG16, random weights",
     ]
 
 

@@ -62,7 +62,12 @@ def bars(monkeypatch):
 def test_features_are_what_the_model_gives(images, rows, size, batch_size):
     model = make_model(size=size)
     kept = extract_features(
-        model, images, rows, name="x", batch_size=batch_size
+        model,
+        images,
+        rows,
+        name="x",
+        batch_size=batch_size,
+        precision="float32",
     )
     assert kept.shape == (len(images), 14, 14, 4)
     assert kept.dtype == np.float16
@@ -75,22 +80,23 @@ def test_features_are_what_the_model_gives(images, rows, size, batch_size):
 
 def test_float32_keeps_all_digits(images, rows):
     model = make_model()
-    kept = extract_features(model, images, rows, name="x", dtype="float32")
+    kept = extract(model, images, rows, dtype="float32")
     expected = model.predict_on_batch(images[rows].astype("float32"))
     np.testing.assert_allclose(kept[rows], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_mirrored_features_are_those_of_the_flipped_images(images, rows):
     model = make_model()
-    kept = extract_features(model, images, rows, name="x", mirrored=True)
+    kept = extract(model, images, rows, mirrored=True)
     flipped = images[rows][:, :, ::-1].astype("float32")
     expected = model.predict_on_batch(flipped)
     np.testing.assert_allclose(kept[rows], expected, rtol=1e-3, atol=1e-4)
     assert not np.allclose(kept[rows], extract(model, images, rows)[rows])
 
 
-def extract(model, images, rows, **options):
-    return extract_features(model, images, rows, name="x", **options)
+def extract(model, images, rows, precision="float32", **options):
+    options |= {"name": "x", "precision": precision}
+    return extract_features(model, images, rows, **options)
 
 
 def test_features_of_features_are_kept_beside_them(images, rows):
@@ -98,7 +104,9 @@ def test_features_of_features_are_kept_beside_them(images, rows):
     back = keras.Sequential(
         [keras.Input((14, 14, 4)), layers.GlobalAveragePooling2D()]
     )
-    pooled = extract_features(back, first, rows, name="pooled")
+    pooled = extract_features(
+        back, first, rows, name="pooled", precision="float32"
+    )
     expected = np.asarray(first[rows], "float32").mean(axis=(1, 2))
     np.testing.assert_allclose(pooled[rows], expected, atol=1e-3)
     folder = {path.name[:6] for path in _folder(images).glob("*.npy")}
@@ -130,6 +138,8 @@ def test_what_is_on_disk_is_not_run_again(images, rows, runs):
         ({"dtype": "float32"}, "(changed: dtype)"),
         ({"images": 1}, "(changed: images)"),
         ({"layers": 1}, "(changed: layers)"),
+        ({"scale": 1 / 128}, "(changed: layers)"),
+        ({"precision": "bfloat16"}, "(changed: precision)"),
     ],
     ids=lambda x: "" if isinstance(x, str) else next(iter(x)),
 )
@@ -141,6 +151,8 @@ def test_what_changed_is_run_again_and_named(
     n_before, change = len(runs), dict(change)
     if change.pop("weights", 0):
         model = make_model(seed=1)
+    if scale := change.pop("scale", 0):
+        model = make_model(scale)
     if change.pop("layers", 0):
         relu = layers.ReLU()(model.outputs[0])
         model = keras.Model(model.inputs[0], relu)
@@ -152,9 +164,17 @@ def test_what_changed_is_run_again_and_named(
         path.write_text(json.dumps(record | {"key": "0" * 64}))
     again = extract(model, images, rows, **change)
     assert len(runs) > n_before
-    assert bars == ["extract x", f"extract x {said}"]
+    now = change.get("precision", "float32")
+    assert bars == ["extract x, float32", f"extract x, {now} {said}"]
     if "changed: images" not in said:
         assert not np.array_equal(first, again)
+
+
+def test_names_that_keras_makes_up_change_nothing(images, rows, runs):
+    extract(make_model(), images, rows)
+    n_runs = len(runs)
+    extract(make_model(), images, rows)  # conv2d_7, where it was conv2d_6
+    assert len(runs) == n_runs
 
 
 def test_too_large_features_are_refused_and_leave_nothing(images, rows):

@@ -6,12 +6,8 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from catdog_helpers.plots import (
-    plot_heat_maps,
-    plot_history,
-    plot_images,
-    plot_scoreboard,
-)
+from catdog_helpers.plots import plot_heat_maps, plot_history, plot_images
+from catdog_helpers.plots_compare import plot_data_size, plot_scoreboard
 
 HISTORY = {
     "accuracy": [0.5, 0.7, 0.8],
@@ -95,20 +91,72 @@ def scores() -> pd.DataFrame:
     return table.set_index(pd.Index(["scratch CNN", "fine-tuned"]))
 
 
-def test_scoreboard_has_a_bar_and_an_interval_for_each_method():
+def test_scoreboard_has_a_point_and_an_interval_for_each_method():
     ax = plot_scoreboard(scores())
-    bars, whiskers = ax.patches, ax.collections[0]
-    np.testing.assert_allclose([b.get_height() for b in bars], [0.8, 0.95])
-    ends = [path[:, 1] for path in whiskers.get_segments()]
+    whiskers = [bars[2][0].get_segments()[0] for bars in ax.containers]
+    points = [bars[0].get_xydata()[0] for bars in ax.containers]
+    np.testing.assert_allclose(points, [[0.8, 0], [0.95, 1]])
+    ends = [segment[:, 0] for segment in whiskers]
     np.testing.assert_allclose(ends, [[0.7, 0.88], [0.9, 0.97]])
-    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    ticks = [text.get_text() for text in ax.get_yticklabels()]
     assert ticks == ["scratch CNN", "fine-tuned"]
+    assert ax.yaxis_inverted()
+    assert [text.get_text() for text in ax.texts] == ["0.800", "0.950"]
+
+
+def test_scoreboard_says_that_its_axis_is_cut():
+    ax = plot_scoreboard(scores())
+    left, right = ax.get_xlim()
+    assert 0.6 < left < 0.7
+    assert right > 1
+    assert "does not start at 0" in ax.get_xlabel()
+    whole = plot_scoreboard(scores(), start=0)
+    assert whole.get_xlim()[0] == 0
+    assert whole.get_xlabel() == "test accuracy"
+
+
+def test_what_lies_below_the_axis_is_written_at_its_edge():
+    ax = plot_scoreboard(scores(), start=0.9)
+    assert ax.get_xlim()[0] == 0.9
+    below, above = ax.texts
+    assert below.get_text() == " ◂ 0.800"
+    assert below.get_position()[0] == 0.9
+    assert above.get_text() == "0.950"
+
+
+def curves() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "method": ["one"] * 4 + ["two"] * 2,
+            "training images": [20, 20, 100, 100, 20, 100],
+            "seed": [0, 1, 0, 1, 0, 0],
+            "test accuracy": [0.5, 0.6, 0.7, 0.9, 0.9, 0.95],
+        }
+    )
+
+
+def test_data_size_has_dots_a_mean_and_a_band():
+    ax = plot_data_size(curves())
+    line, dots, *_ = ax.get_lines()
+    np.testing.assert_allclose(line.get_xydata(), [[20, 0.55], [100, 0.8]])
+    found = dots.get_xydata()
+    expected = [[20, 0.5], [20, 0.6], [100, 0.7], [100, 0.9]]
+    np.testing.assert_allclose(found, expected)
+    corners = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
+    assert set(map(tuple, expected)) <= corners
+    assert ax.get_xscale() == "log"
+    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    assert ticks == ["20", "100"]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["one", "two"]
+    assert line.get_color() == dots.get_color()
 
 
 def test_plots_draw_on_the_axes_given():
     _, (left, right) = plt.subplots(1, 2)
     assert plot_history({"one": HISTORY}, ax=left) is left
     assert plot_scoreboard(scores(), ax=right) is right
+    assert plot_data_size(curves(), ax=left) is left
     assert len(plt.get_fignums()) == 1
 
 

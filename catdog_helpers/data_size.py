@@ -1,0 +1,121 @@
+"""How much data a method needs: nested subsets, and curves side by side."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def subsets(
+    labels: np.ndarray, rows: np.ndarray, sizes: Iterable[int], *, seed: int = 0
+) -> dict[int, np.ndarray]:
+    """Draw training sets of several sizes, each within the next larger one.
+
+    Stratified: each holds the classes in the proportion of `rows`, and at
+    least one image of every class.
+
+    Args:
+        labels: Shape `(n,)`, the class number of every image.
+        rows: Rows to draw from: the training images.
+        sizes: Numbers of images over all classes.
+        seed: Another number draws others.
+
+    Returns:
+        Size to rows, in rising order.
+
+    Raises:
+        ValueError: If a size is too large, or smaller than the number of
+            classes.
+    """
+    sizes = sorted(set(sizes))
+    rows = np.random.default_rng(seed).permutation(rows)
+    classes = pd.Series(np.asarray(labels)[rows])
+    groups = classes.groupby(classes)
+    n_classes = groups.ngroups
+    if not sizes or sizes[0] < n_classes or sizes[-1] > len(rows):
+        raise ValueError(
+            f"`sizes` must lie between {n_classes}, the number of classes, and "
+            f"{len(rows):,}, the number of images. Received: {sizes}"
+        )
+    # The first of each class, then all of them at even distances.
+    rank = groups.cumcount()
+    place = ((rank + 0.5) / groups.transform("size")).where(rank > 0, 0)
+    order = rows[np.argsort(place.to_numpy(), kind="stable")]
+    return {size: np.sort(order[:size]) for size in sizes}
+
+
+def images_to_reach(
+    sizes: Sequence[int], accuracies: Sequence[float], target: float
+) -> float:
+    """Read off a curve how many training images an accuracy takes.
+
+    Between two sizes the curve is a straight line over the logarithm of the
+    size.
+
+    Args:
+        sizes: Numbers of training images, rising.
+        accuracies: Test accuracy at each of them.
+        target: The accuracy to reach.
+
+    Returns:
+        Number of images at which the curve first reaches it. The smallest
+        size if it is above from the start, infinity if it never gets there.
+    """
+    reached = np.flatnonzero(np.asarray(accuracies) >= target)
+    if not len(reached):
+        return float("inf")
+    i = reached[0]
+    if i == 0:
+        return float(sizes[0])
+    below, above = accuracies[i - 1], accuracies[i]
+    share = (target - below) / (above - below)
+    return float(sizes[i - 1] * (sizes[i] / sizes[i - 1]) ** share)
+
+
+def images_to_match(
+    curves: pd.DataFrame, needy: str, frugal: str
+) -> pd.DataFrame:
+    """Tell how many images one method needs to match another.
+
+    Args:
+        curves: One row per training: `method`, `training images`, `seed`,
+            `test accuracy`. Accuracies of several seeds are averaged.
+        needy: The method that has to match.
+        frugal: The method that sets the mark.
+
+    Returns:
+        One row per size of the frugal one's `training images`: its `test
+        accuracy`, the needy one's `images to match` (infinite: more than it
+        was given), `times` as many, and a `sentence` that says so.
+
+    Raises:
+        ValueError: If there is no such method.
+    """
+    if not {needy, frugal} <= set(curves["method"]):
+        raise ValueError(
+            f"methods must be among {sorted(set(curves['method']))}. Received: "
+            f"{needy!r}, {frugal!r}"
+        )
+    keys = ["method", "training images"]
+    mean = curves.groupby(keys)["test accuracy"].mean()
+    sizes, table = mean[needy].index.to_numpy(), mean[frugal].to_frame()
+    needed = [
+        images_to_reach(sizes, mean[needy].to_numpy(), target)
+        for target in mean[frugal]
+    ]
+    table["images to match"], table["times"] = needed, needed / table.index
+    table["sentence"] = [
+        f"With {n:,} training images, {frugal} reaches {accuracy:.3f}; "
+        f"{needy} needs {_times(n, count, sizes)} the images to match."
+        for n, accuracy, count in zip(
+            table.index, mean[frugal], needed, strict=True
+        )
+    ]
+    return table
+
+
+def _times(n: int, needed: float, sizes: np.ndarray) -> str:
+    bound = "at most" if needed == sizes[0] else "about"
+    if np.isinf(needed):
+        bound, needed = "more than", sizes[-1]
+    return f"{bound} {needed / n:,.{0 if needed / n >= 9.95 else 1}f} times"

@@ -1,0 +1,133 @@
+"""Stop at the mistakes that raise no error and only cost accuracy."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+
+FROZEN = (
+    "frozen weights have changed: compile again after freezing; set "
+    "`trainable = False` on each BatchNormalization of a base (from scratch "
+    "it must learn: `moving_averages=True`)"
+)
+OPENED = (
+    "open weights have not changed: compile again after opening layers, and "
+    "train for one epoch or more"
+)
+
+
+@contextmanager
+def guard_weights(*models, moving_averages: bool = False) -> Iterator[None]:
+    """Check that `fit` changes the open weights, all of them, and no others.
+
+    `with guard_weights(model): model.fit(...)`. What may change is what is
+    trainable when the block begins. It notices layers that were opened or
+    frozen without compiling again, training of zero epochs, and batch
+    normalisation that overwrites a base's moving averages.
+
+    Args:
+        *models: All whose weights are watched, frozen ones, too: the model,
+            or the parts that it is made of.
+        moving_averages: Whether batch normalisation may learn the averages
+            over its images, as it must in a network trained from scratch.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        ValueError: If nothing is trainable.
+        RuntimeError: If the wrong weights have changed, with their names.
+    """
+    weights = {id(w): w for model in models for w in model.weights}
+    opened = {id(w) for model in models for w in model.trainable_weights}
+    if not opened:
+        raise ValueError("no weight is trainable: open a layer, then compile")
+    before = {key: _sha256(weight) for key, weight in weights.items()}
+    yield
+    moved = {key for key, w in weights.items() if _sha256(w) != before[key]}
+    learned = {k for k, w in weights.items() if w.name.startswith("moving_")}
+    free = learned if moving_averages else set()
+    for problem, wrong in (
+        (FROZEN, moved - opened - free),
+        (OPENED, opened - moved),
+    ):
+        if wrong:
+            names = [weights[key].path for key in weights if key in wrong]
+            names[3:] = [f"and {len(names) - 3} more"] if names[3:] else []
+            raise RuntimeError(f"{problem}. Received: {', '.join(names)}")
+
+
+def _sha256(weight) -> bytes:
+    import keras
+
+    array = keras.ops.convert_to_numpy(weight)
+    return hashlib.sha256(array.tobytes()).digest()
+
+
+def check_raw_rgb(images: np.ndarray) -> None:
+    """Check that images are raw, as a base with its own preprocessing needs.
+
+    Args:
+        images: Some images, shape `(n, height, width, 3)`. Integers pass;
+            floats must look like RGB in [0, 255].
+
+    Raises:
+        ValueError: If they were divided by 255 or preprocessed already.
+    """
+    if np.issubdtype(images.dtype, np.integer):
+        return
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and 1.5 < high <= 255):
+        raise ValueError(
+            "images must be raw RGB in [0, 255], as the base has its "
+            "preprocessing inside: do not divide or preprocess them. "
+            f"Received: values from {low:.3g} to {high:.3g}"
+        )
+
+
+def check_split(manifest: pd.DataFrame, class_names: list[str]) -> None:
+    """Check that no picture is on two sides, and that labels fit the names.
+
+    Args:
+        manifest: What `split` returned.
+        class_names: As `dataset.json` and the models' cards have them.
+
+    Raises:
+        ValueError: If a picture or a near copy of it is on two sides of the
+            split, a file is used twice, or classes are not numbered in
+            alphabetical order.
+    """
+    used = manifest[manifest.split != ""]
+    wrong = used.groupby("group").split.transform("nunique") > 1
+    wrong |= used.sha256.duplicated(keep=False)
+    if wrong.any():
+        raise ValueError(
+            "a picture or its copies are on two sides of the split, or used "
+            f"twice. Received: {', '.join(used.path[wrong][:2])}"
+        )
+    names = sorted(manifest["class"].unique())
+    in_order = manifest["class"].map(names.index).equals(manifest.label)
+    if list(class_names) != names or not in_order:
+        raise ValueError(
+            f"classes must be numbered as in {names} everywhere. Received: "
+            f"{list(class_names)}, or labels of another order"
+        )
+
+
+def check_outputs(n_outputs: int, class_names: list[str]) -> None:
+    """Check that a model has one output for each class name.
+
+    Args:
+        n_outputs: Number of its outputs.
+        class_names: In their order.
+
+    Raises:
+        ValueError: If there are more or fewer, or a name comes twice.
+    """
+    if not n_outputs == len(class_names) == len(set(class_names)):
+        raise ValueError(
+            f"a model needs one output for each of {class_names}. Received: "
+            f"{n_outputs} outputs"
+        )
