@@ -1,5 +1,7 @@
 """Show which part of a photograph an answer rests on."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 from scipy.ndimage import gaussian_filter
@@ -61,7 +63,7 @@ def heat_map(
     return maps / maps.max((1, 2), keepdims=True).clip(min=1e-12)
 
 
-def log_odds(logits, chosen):
+def log_odds(logits: Any, chosen: Any) -> Any:
     """Give the log of the odds of one class against all others.
 
     Args:
