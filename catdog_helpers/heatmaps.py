@@ -57,7 +57,7 @@ def heat_map(
     maps = np.concatenate(found)
     # Chosen on 200 validation photographs (MobileNetV2, maps of 6 x 6): the
     # hottest place mattered more than others in 0.82 of them, unsmoothed in
-    # 0.68; the best of 0, 1/12, 0.12 and 1/6 of the side.
+    # 0.68; the best of 0, 1/12, 0.12 and 1/6 of the side. On 200 others 0.83.
     blur = [side / 6 for side in maps.shape[1:]]
     maps = gaussian_filter(maps, (0, *blur), mode="nearest").clip(min=0)
     return maps / maps.max((1, 2), keepdims=True).clip(min=1e-12)
