@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from catdog_helpers.plots import plot_history, plot_images
+from catdog_helpers.plots import plot_heat_maps, plot_history, plot_images
 from catdog_helpers.plots_compare import plot_data_size, plot_scoreboard
 
 HISTORY = {
@@ -171,3 +171,15 @@ def test_seconds_that_were_not_noted_are_said():
     history = {key: HISTORY[key] for key in HISTORY if key != "seconds"}
     with pytest.raises(ValueError, match="'seconds'"):
         plot_history({"one": history}, x="seconds")
+
+
+def test_a_heat_map_lies_over_the_whole_of_its_picture():
+    images = [picture(i, 12) for i in range(3)]
+    heat = np.linspace(0, 1, 9, dtype="float32").reshape(3, 3)
+    axes = plot_heat_maps(images, [heat, None, heat], list("abc"), columns=3)
+    assert [len(ax.images) for ax in axes.flat] == [2, 1, 2]
+    below, above = axes[0, 0].images
+    assert above.get_extent() == below.get_extent()
+    alpha = above.get_alpha()
+    assert alpha[0, 0] < alpha[2, 2] < 1  # the picture shows through
+    assert axes[0, 2].get_title() == "c"
