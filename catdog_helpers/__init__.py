@@ -14,7 +14,7 @@ _MODULES = {
     "comparison": ("compare_methods", "conclude", "holm", "mcnemar"),
     "costs": ("peak_memory",),
     "data_size": ("images_to_match", "measure_once", "subsets"),
-    "evaluation": ("clock", "save_result", "score", "wilson_interval"),
+    "evaluation": ("clock", "save_result"),
     "exporting": ("export", "run_images"),
     "features": ("extract_features", "provenance"),
     "gradients": ("value_and_gradient",),
@@ -23,6 +23,7 @@ _MODULES = {
     "images": ("read_image",),
     "layout": ("index_images", "species_of"),
     "manifest": ("has_other_label", "is_odd", "prepare", "summarize"),
+    "metrics": ("score", "wilson_interval"),
     "models": ("build_cnn",),
     "parity": ("run_exported",),
     "plots": (

@@ -12,8 +12,8 @@ from sklearn.preprocessing import Normalizer
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
-from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.manifest import has_other_label
+from catdog_helpers.metrics import wilson_interval
 
 UNEVEN = 3  # times as many images as the smallest class: then weights help
 FEW = 10  # test images of a class, below which its accuracy says little

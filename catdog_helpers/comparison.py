@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from catdog_helpers.evaluation import wilson_interval
+from catdog_helpers.metrics import wilson_interval
 from catdog_helpers.results import display_name, load_results
 from catdog_helpers.runs import load_split
 from catdog_helpers.splits import split_rows

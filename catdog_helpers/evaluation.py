@@ -5,85 +5,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from scipy.stats import binomtest
 
 from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
+from catdog_helpers.metrics import score
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
 from catdog_helpers.uncertainty import measure_uncertainty
-
-
-def wilson_interval(
-    correct: int, n: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Give the interval in which the true accuracy lies.
-
-    Wilson's score interval (E. B. Wilson, JASA 22, 1927): unlike the usual
-    plus-minus it holds near 100 % and for few images.
-
-    Args:
-        correct: Number of images answered correctly.
-        n: Number of images.
-        confidence: Share of such intervals that hold the true value.
-
-    Returns:
-        low, high: In [0, 1].
-    """
-    interval = binomtest(correct, n).proportion_ci(confidence, "wilson")
-    return float(interval.low), float(interval.high)
-
-
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Measure how far a model's certainty is from its success.
-
-    The expected calibration error with 15 bins of equal width (Guo et al.,
-    On Calibration of Modern Neural Networks, ICML 2017, section 2): answers
-    are sorted into bins by the probability of the class answered; in each bin
-    that probability should equal the share of right answers.
-
-    Args:
-        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
-        labels: Shape `(n,)`, class numbers.
-
-    Returns:
-        The distance, averaged over all images, in [0, 1]; 0 is best.
-    """
-    sure = probabilities.max(axis=1).astype("float64")
-    right = probabilities.argmax(axis=1) == labels
-    gaps = np.bincount(np.ceil(sure * 15).astype(int), right - sure)
-    return float(np.abs(gaps).sum() / len(sure))
-
-
-def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
-    """Measure predicted probabilities against the true classes.
-
-    Args:
-        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
-        labels: Shape `(n,)`, class numbers.
-
-    Returns:
-        `test_accuracy` in [0, 1], its `test_interval`, the
-        `interval_method`, `balanced_accuracy` (the mean of the classes' own
-        accuracies), `test_log_loss` in nats (lower is better), and
-        `test_calibration_error` in [0, 1] with its `calibration_method`.
-    """
-    labels = np.asarray(labels)
-    correct = int((probabilities.argmax(axis=1) == labels).sum())
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    right = pd.Series(probabilities.argmax(axis=1) == labels)
-    return {
-        "test_accuracy": correct / len(labels),
-        "test_interval": wilson_interval(correct, len(labels)),
-        "interval_method": "Wilson score, 95 %",
-        # Each class counts the same, however few its images.
-        "balanced_accuracy": float(right.groupby(labels).mean().mean()),
-        # 1e-7 is the epsilon of Keras's own cross-entropy.
-        "test_log_loss": float(-np.log(of_truth.clip(1e-7, 1)).mean()),
-        "test_calibration_error": calibration_error(probabilities, labels),
-        "calibration_method": "expected calibration error, 15 equal bins",
-    }
 
 
 def clock():
@@ -151,12 +79,7 @@ def save_result(
     images, manifest, info = load_split(out)
     train, validation, test = split_rows(manifest)
     labels = manifest.label.to_numpy()
-    expected = len(test), len(info["class_names"])
-    if probabilities.shape != expected:
-        raise ValueError(
-            f"`probabilities` of the test images must have the shape {expected}"
-            f". Received: {probabilities.shape}"
-        )
+    _check_shape(probabilities, len(test), info["class_names"])
     costs = {"peak_memory_mb": peak_memory()}
     path = out / "models" / f"{method}.keras"
     kept = {"dataset", "class_names", "image_size", "split_sha256"}
@@ -185,6 +108,14 @@ def save_result(
     np.save(out / "results" / f"{method}.npy", probabilities)
     write_json(out / "results" / f"{method}.json", result)
     return result
+
+
+def _check_shape(probabilities, n: int, class_names: list[str]) -> None:
+    if probabilities.shape != (n, len(class_names)):
+        raise ValueError(
+            "`probabilities` of the test images must have the shape "
+            f"{(n, len(class_names))}. Received: {probabilities.shape}"
+        )
 
 
 def _check_reloaded(path, images, rows, probabilities) -> dict:

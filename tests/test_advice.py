@@ -10,7 +10,7 @@ from catdog_helpers.advice import (
     learning_curve,
     what_more_buys,
 )
-from catdog_helpers.evaluation import score, wilson_interval
+from catdog_helpers.metrics import score, wilson_interval
 from catdog_helpers.splits import split
 
 

@@ -9,13 +9,8 @@ import pytest
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
-from catdog_helpers.evaluation import (
-    calibration_error,
-    clock,
-    save_result,
-    score,
-    wilson_interval,
-)
+from catdog_helpers.evaluation import clock, save_result
+from catdog_helpers.metrics import calibration_error, score, wilson_interval
 from catdog_helpers.results import display_name, load_results, scoreboard
 from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.saving import load_model

@@ -80,10 +80,9 @@ def lines_of_code(path: Path) -> int:
 
 
 def test_the_package_is_thin():
-    """Under 90 lines of code a module: one idea each, and no more of them."""
+    """What is new has to push out what is old."""
     lines = {module.name: lines_of_code(module) for module in MODULES}
-    assert sum(lines.values()) <= 90 * len(MODULES), lines
-    assert len(MODULES) <= 40, "what could go, or join another?"
+    assert sum(lines.values()) <= 3320, lines
 
 
 @modules
