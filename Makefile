@@ -5,7 +5,7 @@ PYTHON = python3
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run lab test test-all lint benchmark address clean
+.PHONY: help run report lab test test-all lint benchmark address clean
 
 venv_python := .venv/bin/python
 installed := .venv/.installed
@@ -31,6 +31,9 @@ help: ## List the targets
 
 run: $(installed) ## Run notebooks 01 to 05 [DATASET=... BASE=... OUT=...]
 	@$(venv_python) notebooks/run.py $(given)
+
+report: $(installed) ## Notebooks 01 to 06 and 09, then tables and plots [as run]
+	@PYTHONPATH=notebooks $(venv_python) -m benchmarks.report $(given)
 
 lab: $(installed) ## Run notebook 08 with its solutions [DATASET=... BASE=...]
 	@$(venv_python) notebooks/run.py notebooks/08_pet_breeds_lab.ipynb \

@@ -18,11 +18,18 @@ import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+import pandas as pd
 
 import catdog_helpers as ch
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+SERIES = ("scratch_cnn", "bottleneck", "fine_tuned")
+TABLES = {
+    "curves": "comparison/curves.csv",
+    "pairs": "comparison/pairs.csv",
+    "pitfalls": "pitfalls.csv",
+}
 CURVES = ("accuracy", "val_accuracy", "loss", "val_loss", "seconds")
 
 
@@ -33,17 +40,25 @@ def record_run(out: Path) -> dict:
         out: Directory of the run.
 
     Returns:
-        `date`, `machine`, and the content of each `results/<method>.json`.
+        `date`, `machine`, the content of each `results/<method>.json`, and,
+        of notebooks 06 and 09, `curves`, `pairs` and `pitfalls`.
     """
-    results = ch.load_results(out).values()
+    results = list(ch.load_results(out).values())
     for result in results:
         result["dataset"] = Path(result["dataset"]).name
-    return {
+        if result["method"] not in SERIES:
+            del result["history"]
+    record = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores, no GPU, {platform.machine()}, "
         f"Python {platform.python_version()}",
-        "results": list(results),
+        "results": results,
     }
+    for name, path in TABLES.items():
+        if (out / path).is_file():
+            table = pd.read_csv(out / path)
+            record[name] = json.loads(table.to_json(orient="records"))
+    return record
 
 
 def to_table(record: dict) -> str:
@@ -53,11 +68,26 @@ def to_table(record: dict) -> str:
         record: What `record_run` returned.
 
     Returns:
-        A Markdown table and the line below it.
+        Markdown: the scoreboard and its conditions, and what notebooks 06
+        and 09 found.
     """
+    lines = [*_scoreboard(record), "", _conditions(record)]
+    if "pairs" in record:
+        lines += ["", *_pairs(record["pairs"])]
+    if "curves" in record:
+        curves = pd.DataFrame(record["curves"])
+        match = ch.images_to_match(curves, "scratch CNN", "bottleneck features")
+        lines += ["", *(f"- {sentence}" for sentence in match.sentence)]
+    if "pitfalls" in record:
+        lines += ["", *_pitfalls(record["pitfalls"])]
+    return "\n".join(lines)
+
+
+def _scoreboard(record: dict) -> list[str]:
     lines = [
-        "| method | test accuracy | 95 % interval | log loss | seconds |",
-        "| --- | --- | --- | --- | --- |",
+        "| method | test accuracy | 95 % interval | log loss | calibration "
+        "error | weights trained | seconds | MB | ms a photograph |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in record["results"]:
         low, high = result["test_interval"]
@@ -65,44 +95,79 @@ def to_table(record: dict) -> str:
         lines.append(
             f"| {ch.display_name(result)} | {result['test_accuracy']:.4f} | "
             f"{low:.4f} to {high:.4f} | {result['test_log_loss']:.3f} | "
-            f"{seconds:,.0f} |"
+            f"{result['test_calibration_error']:.3f} | "
+            f"{result['trainable_parameters']:,} | {seconds:,.0f} | "
+            f"{result['file_mb']:.1f} | {result['milliseconds']:.1f} |"
         )
-    last = record["results"][-1]
+    return lines
+
+
+def _conditions(record: dict) -> str:
+    last = [r for r in record["results"] if r["method"] in SERIES][-1]
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
     versions = ", ".join(
         f"{names[p]} {v}" for p, v in last["versions"].items() if p in names
     )
-    lines += [
-        "",
+    return (
         f"{last['n_train']:,} training, {last['n_validation']:,} validation "
         f"and {last['n_test']:,} test images of {last['image_size']} px "
         f"(`{last['dataset']}`), base {last['base']}, weights "
         f"`{last['weights']}`, seed {last['seed']}. {record['date']}; "
-        f"{record['machine']}; {versions}.",
+        f"{record['machine']}; {versions}."
+    )
+
+
+def _pairs(pairs: list[dict]) -> list[str]:
+    lines = [
+        "| on the same test images | only the first right | only the second "
+        "right | p (McNemar, Holm) |",
+        "| --- | --- | --- | --- |",
     ]
-    return "\n".join(lines)
+    return lines + [
+        f"| {pair['first']}, {pair['second']} | {pair['only first right']} | "
+        f"{pair['only second right']} | {pair['p (Holm)']:.2g} |"
+        for pair in pairs
+    ]
+
+
+def _pitfalls(pitfalls: list[dict]) -> list[str]:
+    lines = [
+        "| what was done (notebook 09) | test accuracy | 95 % interval |",
+        "| --- | --- | --- |",
+    ]
+    return lines + [
+        f"| {row['what']} | {row['test accuracy']:.3f} | "
+        f"{row['low']:.3f} to {row['high']:.3f} |"
+        for row in pitfalls
+    ]
 
 
 def to_figure(record: dict):
-    """Draw accuracy by seconds and the test accuracies side by side.
+    """Draw the curves, side by side, and what depends on the data's size.
 
     Args:
         record: What `record_run` returned.
 
     Returns:
-        The figure.
+        The figure: accuracy by epoch and by seconds, the methods' test
+        accuracies, and, if notebook 06 has run, accuracy by training images.
     """
-    results = record["results"]
-    fig, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    series = [r for r in record["results"] if r["method"] in SERIES]
+    fig, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
     histories = {}
-    for result in results:
+    for result in series:
         history = {k: result["history"][k] for k in CURVES}
         before = result["seconds_before"]
         history["seconds"] = [before + s for s in history["seconds"]]
         histories[ch.display_name(result)] = history
-    ch.plot_history(histories, "accuracy", ax=axes[0])
-    ch.plot_history(histories, "accuracy", x="seconds", ax=axes[1])
-    ch.plot_scoreboard(ch.to_scores(results), ax=axes[2])
+    ch.plot_history(histories, "accuracy", ax=axes[0, 0])
+    ch.plot_history(histories, "accuracy", x="seconds", ax=axes[0, 1])
+    ch.plot_scoreboard(ch.to_scores(record["results"]), ax=axes[1, 0])
+    if "curves" in record:
+        curves = pd.DataFrame(record["curves"])
+        ch.plot_data_size(curves, ax=axes[1, 1])
+    else:
+        axes[1, 1].axis("off")
     return fig
 
 
@@ -123,21 +188,34 @@ def write_into(readme: str, name: str, table: str) -> str:
     )
 
 
+def save_record(out: Path, name: str) -> str:
+    """Write a run's record, its plot, and its part of the README.
+
+    Args:
+        out: Directory of the run.
+        name: Of the record.
+
+    Returns:
+        What the README says of it.
+    """
+    record = record_run(out)
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
+    to_figure(record).savefig(RESULTS / f"{name}.png", dpi=80)
+    readme = ROOT / "README.md"
+    text = readme.read_text("utf-8")
+    readme.write_text(write_into(text, name, to_table(record)), "utf-8")
+    return to_table(record)
+
+
 def main() -> None:
     """Record the run that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("name")
     options = parser.parse_args()
-    record = record_run(options.out)
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    (RESULTS / f"{options.name}.json").write_text(f"{text}\n", "utf-8")
-    to_figure(record).savefig(RESULTS / f"{options.name}.png", dpi=80)
-    readme = ROOT / "README.md"
-    text = readme.read_text("utf-8")
-    readme.write_text(write_into(text, options.name, to_table(record)), "utf-8")
-    print(to_table(record))
+    print(save_record(options.out, options.name))
 
 
 if __name__ == "__main__":
