@@ -8,6 +8,7 @@ from keras import layers, ops
 from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
+from catdog_helpers.models import leaves
 
 
 def split_model(model) -> tuple[keras.Model, Callable]:
@@ -29,8 +30,8 @@ def split_model(model) -> tuple[keras.Model, Callable]:
         ValueError: If the model is built in another way.
     """
     after = _from_pooling(model)
-    leaves = [leaf for layer in after for leaf in _leaves(layer)]
-    last = leaves[-1] if leaves else None
+    head = [leaf for layer in after for leaf in leaves(layer)]
+    last = head[-1] if head else None
     if getattr(last, "activation", None) is not keras.activations.softmax:
         raise ValueError(
             "`model` must end in GlobalAveragePooling2D and a head whose last "
@@ -39,7 +40,7 @@ def split_model(model) -> tuple[keras.Model, Callable]:
         )
 
     def to_logits(x):
-        for leaf in leaves[:-1]:
+        for leaf in head[:-1]:
             x = leaf(x, training=False)
         return ops.matmul(ops.cast(x, "float32"), last.kernel) + last.bias
 
@@ -105,10 +106,3 @@ def _from_pooling(model) -> list:
         if isinstance(layer, layers.GlobalAveragePooling2D)
     ]
     return model.layers[found[-1] :] if found else []
-
-
-def _leaves(layer) -> list:
-    inside = getattr(layer, "layers", None)
-    if inside is None:
-        return [layer]
-    return [leaf for inner in inside for leaf in _leaves(inner)]

@@ -1,6 +1,7 @@
-"""The models: a small convolutional network, and heads on a frozen base."""
+"""The network that is trained from scratch, and the layers of any network."""
 
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import layers
@@ -46,6 +47,22 @@ def build_cnn(
     x = layers.Dropout(dropout)(x)
     outputs = layers.Dense(n_classes, activation="softmax", dtype="float32")(x)
     return keras.Model(inputs, outputs, name="scratch_cnn")
+
+
+def leaves(layer) -> Iterator[keras.Layer]:
+    """List the layers of a model, of models inside it, and so on.
+
+    Args:
+        layer: A model, or a layer, which is its own only leaf.
+
+    Yields:
+        Layers that are no models, in their order.
+    """
+    inside = getattr(layer, "layers", None)
+    if inside is None:
+        yield layer
+    for inner in inside or ():
+        yield from leaves(inner)
 
 
 def _conv_block(x, width, *, strides=1, activation="relu"):

@@ -5,6 +5,8 @@ from pathlib import Path
 import keras
 from keras.layers import InputLayer
 
+from catdog_helpers.models import leaves
+
 GPU_TENSOR_CORES = {8: "bfloat16", 7: "float16"}  # by compute capability
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
 
@@ -69,28 +71,20 @@ def with_precision(model: keras.Model, precision: str | None = None):
         config = layer.get_config() | {"dtype": wanted(layer)}
         return type(layer).from_config(config)
 
-    leaves = [x for x in _leaves(model) if not isinstance(x, InputLayer)]
-    if all(layer.dtype_policy.name == wanted(layer) for layer in leaves):
+    computing = [x for x in leaves(model) if not isinstance(x, InputLayer)]
+    if all(layer.dtype_policy.name == wanted(layer) for layer in computing):
         return model
     clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
     clone.set_weights(model.get_weights())
     return clone
 
 
-def _leaves(model):
-    for layer in model.layers:
-        if getattr(layer, "layers", None):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
 def _is_depthwise(model) -> bool:
     slow = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-    leaves = _leaves(model) if model is not None else ()
+    found = leaves(model) if model is not None else ()
     return any(
         isinstance(layer, slow) or getattr(layer, "groups", 1) > 1
-        for layer in leaves
+        for layer in found
     )
 
 

@@ -4,6 +4,8 @@ import keras
 from keras import layers
 from keras.layers import InputLayer
 
+from catdog_helpers.models import leaves
+
 
 def build_head(input_shape: tuple[int, ...], n_classes: int):
     """Build a classification head for bottleneck features.
@@ -86,7 +88,7 @@ def unfreeze(model) -> None:
     """
     model.trainable = False  # else Keras skips what looks like no change
     model.trainable = True
-    for layer in model._flatten_layers():
+    for layer in leaves(model):
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
 

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catdog_helpers.data_size import images_to_match, images_to_reach, subsets
+from catdog_helpers.data_size import (
+    images_to_match,
+    images_to_reach,
+    measure_once,
+    subsets,
+)
 
 ROWS = np.arange(100, 500)
 LABELS = (np.arange(600) % 10 == 0).astype(int)  # one in ten is of class 1
@@ -114,3 +119,33 @@ def test_a_curve_that_starts_above_is_said_to_need_at_most_so_many():
 def test_an_unknown_method_is_said():
     with pytest.raises(ValueError, match="'scratch'.*Received: 'cnn'"):
         images_to_match(curves(), "cnn", "transfer")
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    path, calls = tmp_path / "notes" / "curve.jsonl", []
+
+    def measure():
+        calls.append(1)
+        return {"accuracy": 0.9 + len(calls) / 100}
+
+    first = measure_once(path, {"n": 20, "seed": 0}, measure)
+    assert first == {"n": 20, "seed": 0, "accuracy": 0.91}
+    assert measure_once(path, {"n": 20, "seed": 1}, measure) != first
+    assert measure_once(path, {"n": 20, "seed": 0}, measure) == first
+    assert len(calls) == 2
+
+
+def test_a_line_cut_short_is_measured_again(tmp_path):
+    path = tmp_path / "curve.jsonl"
+    whole = measure_once(path, {"n": 1}, lambda: {"accuracy": 0.5})
+    path.write_text(path.read_text() + '{"n": 2, "accu')
+    measure_once(path, {"n": 2}, lambda: {"accuracy": 0.6})
+    assert len(path.read_text().splitlines()) == 2
+    assert measure_once(path, {"n": 1}, dict) == whole
+
+
+def test_a_failed_measurement_leaves_no_line(tmp_path):
+    path = tmp_path / "curve.jsonl"
+    with pytest.raises(ZeroDivisionError):
+        measure_once(path, {"n": 1}, lambda: {"accuracy": 1 / 0})
+    assert not path.exists()

@@ -6,12 +6,18 @@ import time
 import keras
 import numpy as np
 import pytest
+from conftest import save_method
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
 from catdog_helpers.evaluation import clock, save_result
 from catdog_helpers.metrics import calibration_error, score, wilson_interval
-from catdog_helpers.results import display_name, load_results, scoreboard
+from catdog_helpers.results import (
+    display_name,
+    last_method,
+    load_results,
+    scoreboard,
+)
 from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.saving import load_model
 from catdog_helpers.splits import split, split_rows
@@ -303,3 +309,18 @@ def test_clock_notes_seconds_in_each_epoch():
     assert len(seconds) == 3
     assert 0 < seconds[0] < seconds[1] < seconds[2]
     assert seconds[2] <= time.perf_counter() - start
+
+
+def test_a_missing_result_names_its_notebook(run_dir):
+    save_method(run_dir, "scratch_cnn")
+    assert list(load_results(run_dir, "scratch_cnn")) == ["scratch_cnn"]
+    with pytest.raises(FileNotFoundError, match="run notebook 04_vgg16_fine"):
+        load_results(run_dir, "scratch_cnn", "fine_tuned")
+
+
+def test_controls_are_not_what_the_series_came_to(run_dir):
+    with pytest.raises(FileNotFoundError, match="02_cnn_from_scratch"):
+        last_method(load_results(run_dir))
+    save_method(run_dir, "scratch_cnn")
+    save_method(run_dir, "control_pixels")
+    assert last_method(load_results(run_dir)) == "scratch_cnn"

@@ -122,6 +122,12 @@ def test_known_names_are_those_of_the_package():
         ("IMAGE_SIZE=31", "whole number, 32 to 1024"),
         ("IMAGE_SIZE=1025", "whole number, 32 to 1024"),
         ("OUT=Makefile", "must be a folder"),
+        ("NOTEBOOKS=1-", "such as 1-6,9"),
+        ("NOTEBOOKS=x", "such as 1-6,9"),
+        ("PRECISION=int8", "float32, bfloat16, float16"),
+        ("REUSE=no", "True, False"),
+        ("BASES=VGG16,Inception", "Did you mean InceptionV3?"),
+        ("BASES=MobileNetV2:no.h5", "imagenet, None, or a file"),
     ],
 )
 def test_wrong_argument_is_one_line(argument, hint, monkeypatch, capsys):
@@ -132,6 +138,24 @@ def test_wrong_argument_is_one_line(argument, hint, monkeypatch, capsys):
     assert err.count("\n") == 1
     assert hint in err
     assert err.endswith(f"Received: {argument}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("6", [6]), ("1-3", [1, 2, 3]), ("9,1-2,2", [1, 2, 9])],
+)
+def test_notebooks_are_named_by_number(text, numbers):
+    assert dials.parse_dials([f"NOTEBOOKS={text}"])["NOTEBOOKS"] == numbers
+
+
+def test_several_bases_with_weights(tmp_path, monkeypatch):
+    (tmp_path / "w.h5").touch()
+    (tmp_path / "own.keras").touch()
+    monkeypatch.chdir(tmp_path)
+    given = "BASES=VGG16,MobileNetV2:w.h5,own.keras"
+    expected = f"VGG16,MobileNetV2:{tmp_path}/w.h5,{tmp_path}/own.keras"
+    assert dials.parse_dials([given])["BASES"] == expected
+    assert dials.parse_dials(["BASES=all"])["BASES"] == "all"
 
 
 def test_wrong_argument_needs_no_tensorflow():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from catdog_helpers.transfer import build_head, join, split_base
+from catdog_helpers.transfer import build_head, join, split_base, unfreeze
 
 
 @pytest.fixture
@@ -113,3 +113,16 @@ def test_opened_weights_move_and_frozen_normalisation_does_not(
     # The whole model shares the layers: it has learned as well
     y = join(back, head).predict_on_batch(front.predict_on_batch(x))
     np.testing.assert_allclose(whole.predict_on_batch(x), y, rtol=1e-4)
+
+
+def test_unfreeze_opens_all_but_batch_normalisation(base, x):
+    front, back = split_base(base, "cut")
+    copy = keras.models.clone_model(back)  # its own flag is True already
+    copy.set_weights(back.get_weights())
+    tail = join(copy, build_head((6,), 2))
+    unfreeze(copy)
+    norm, opened = copy.get_layer("norm"), copy.get_layer("open").weights
+    before = numpy(norm.weights), numpy(opened)
+    fit(tail, front.predict_on_batch(x))
+    assert not any(moved(norm.weights, before[0]))
+    assert all(moved(opened, before[1]))
