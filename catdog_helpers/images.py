@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 MAX_BYTES = 100 * 2**20
@@ -108,9 +108,11 @@ def to_array(image: Image.Image, image_size: int) -> np.ndarray:
     try:
         # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 scale.
         image.draft(None, side)
-        image.getexif()  # keeps the rotation; Pillow fails to copy odd tags
-        image.info.pop("exif", None)
-        image = _to_rgb(ImageOps.exif_transpose(image))
+        rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        image.info.pop("exif", None)  # Pillow fails to copy odd tags
+        if rotation != 1:
+            image = ImageOps.exif_transpose(image)
+        image = _to_rgb(image)
         image = image.resize(side, Image.Resampling.BICUBIC, reducing_gap=2.0)
     except Exception as error:  # decoders raise OSError, SyntaxError, …
         raise ValueError(f"damaged: {_first_line(error)}") from None
@@ -128,7 +130,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _why_no_image(data: bytes) -> str:
