@@ -4,12 +4,13 @@ import json
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 import run as runner
 from catdog_helpers.features import extract_features
-from catdog_helpers.results import load_results, scoreboard
+from catdog_helpers.results import load_results, scoreboard, to_scores
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model
 from catdog_helpers.splits import split_rows
@@ -167,15 +168,67 @@ def test_three_classes_in_a_folder_of_ones_own(tmp_path):
         )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All notebooks but the lab on the sample, as a reader runs them."""
+    out = tmp_path_factory.mktemp("whole")
+    dials = runner.parse_dials([f"OUT={out}", "NOTEBOOKS=1-7,9"])
+    return runner.run(dials)
+
+
 @pytest.mark.slow
-def test_transfer_beats_scratch_on_the_sample(tmp_path):
-    """The default run: intervals that do not overlap."""
-    dials = runner.parse_dials([f"OUT={tmp_path / 'out'}"])
-    scores = scoreboard(runner.run(dials))
-    scratch, *transferred = scores.to_dict("records")
+def test_transfer_beats_scratch_on_the_sample(whole):
+    """Intervals that do not overlap."""
+    results = load_results(whole)
+    scratch, *transferred = to_scores(results[m] for m in METHODS).to_dict(
+        "records"
+    )
     assert 0.6 < scratch["test accuracy"] < 0.95
     for score in transferred:
         assert score["low"] > scratch["high"]
+
+
+@pytest.mark.slow
+def test_controls_are_where_they_belong(whole):
+    """Without pretraining little is left; without labels, nothing."""
+    results = load_results(whole)
+    low, _ = results["bottleneck"]["test_interval"]
+    for name in ("control_pixels", "control_random"):
+        assert results[name]["test_accuracy"] < low, name
+    low, high = results["control_shuffled"]["test_interval"]
+    assert low < 0.56
+    assert high > 0.44
+    assert "random" in scoreboard(whole).index[list(results).index(name)]
+
+
+@pytest.mark.slow
+def test_the_data_size_curve_rises_and_is_resumed(whole):
+    curves = pd.read_csv(whole / "comparison" / "curves.csv")
+    assert set(curves["training images"]) == {20, 50, 100, 250, 300}
+    mean = curves.pivot_table("test accuracy", "training images", "method")
+    assert mean["bottleneck features"][20] > mean["scratch CNN"][20] + 0.2
+    assert mean["scratch CNN"][300] > mean["scratch CNN"][20] + 0.1
+    pairs = pd.read_csv(whole / "comparison" / "pairs.csv")
+    assert len(pairs) == 3
+    assert pairs["p (Holm)"].max() <= 1
+    notes = whole / "comparison" / "data_size.jsonl"
+    measured = notes.read_text().splitlines()
+    assert len(measured) == 8
+
+
+@pytest.mark.slow
+def test_each_pitfall_has_its_price(whole):
+    cost = pd.read_csv(whole / "pitfalls.csv", index_col="what")
+    cost = cost["test accuracy"]
+    right = cost["the right way, frozen base"]
+    assert right > 0.9
+    assert cost["answers shuffled, labels not"] == pytest.approx(0.5, abs=0.1)
+    assert cost["pixels / 255 at prediction only"] < right - 0.1
+    copied = cost["with copies: flattered"] - cost["without copies"]
+    assert copied >= 0
+    printed = (whole / "notebooks" / "09_pitfalls.ipynb").read_text("utf-8")
+    for guard in ("images must be raw RGB", "open weights have not changed"):
+        assert guard in printed
 
 
 @pytest.mark.slow
