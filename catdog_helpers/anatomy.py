@@ -45,7 +45,7 @@ def split_model(model) -> tuple[keras.Model, Callable]:
 
     before = model.layers[: -len(after)]
     if not isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, after[0].input), to_logits
+        return keras.Model(model.inputs[0], after[0].input), to_logits
     shape = keras.Input(model.input_shape[1:])
     return keras.Sequential([shape, *before]), to_logits
 
