@@ -112,9 +112,13 @@ def test_a_head_with_a_hidden_layer():
     base = keras.Model(inputs, layers.Conv2D(6, 3, strides=2)(inputs))
     model = join(base, build_head((6,), 4))
     rng = np.random.default_rng(0)
-    maps = heat_map(model, rng.integers(0, 256, (2, 16, 16, 3)))
-    assert maps.shape == (2, 7, 7)
+    x = rng.integers(0, 256, (2, 16, 16, 3))
+    maps = np.stack([heat_map(model, x, number) for number in range(4)])
+    assert maps.shape == (4, 2, 7, 7)
     assert (maps.min(), maps.max()) == (0, pytest.approx(1))
+    # What speaks against one class speaks for another: the slopes of the
+    # log-odds, weighted by p(1 - p), add up to nothing
+    assert (maps.max(axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("number", [-1, 3, np.array([0, 3])])
