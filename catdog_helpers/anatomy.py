@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
 from catdog_helpers.models import leaves
+from catdog_helpers.precision import best_precision
 
 
 def split_model(model) -> tuple[keras.Model, Callable]:
@@ -46,12 +47,18 @@ def split_model(model) -> tuple[keras.Model, Callable]:
 
     before = model.layers[: -len(after)]
     if not isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, after[0].input), to_logits
+        return keras.Model(model.inputs[0], after[0].input), to_logits
     shape = keras.Input(model.input_shape[1:])
     return keras.Sequential([shape, *before]), to_logits
 
 
-def pooled_features(model, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def pooled_features(
+    model,
+    images: np.ndarray,
+    rows: np.ndarray,
+    *,
+    precision: str | None = None,
+) -> np.ndarray:
     """Give the features from which a model's head draws its answer.
 
     What `extract_features` kept for another model with the same frozen front
@@ -61,20 +68,22 @@ def pooled_features(model, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         model: As for `split_model`.
         images: Memory-mapped images that `prepare` returned.
         rows: Which of them to run, in rising order.
+        precision: To compute in; `None` for `best_precision`.
 
     Returns:
         Memory-mapped array of shape `(n, n_features)`, float16, zero in rows
         that were not asked for.
     """
     to_map, _ = split_model(model)
+    given = {"precision": precision or best_precision(model)}
     parts = [part for part in to_map.layers if isinstance(part, keras.Model)]
     if parts and parts[0].name == "front":
         front, *parts = parts
-        images = extract_features(front, images, rows, name="front")
+        images = extract_features(front, images, rows, name="front", **given)
     else:
         parts = [to_map]
     pooled = keras.Sequential([*parts, layers.GlobalAveragePooling2D()])
-    return extract_features(pooled, images, rows, name="features")
+    return extract_features(pooled, images, rows, name="features", **given)
 
 
 def nearest_images(

@@ -106,7 +106,8 @@ def test_features_are_what_the_head_gets(small_base, run_dir):
         join(small_base, build_head((6,), 2)),
         build_cnn(16, 2, widths=(4, 5, 6, 7)),
     ):
-        features = pooled_features(model, images, rows)
+        exact = {"precision": "float32"}
+        features = pooled_features(model, images, rows, **exact)
         to_map, _ = split_model(model)
         expected = answer(to_map, images[rows].astype("float32"))
         expected = expected.mean((1, 2))
@@ -133,9 +134,9 @@ def test_what_notebook_3_kept_is_used_again(small_base, run_dir, monkeypatch):
     back.set_weights([2 * w for w in back.get_weights()])
     ran = []
 
-    def note(model, images, rows, *, name):
+    def note(model, images, rows, *, name, **options):
         ran.append(name)
-        return extract_features(model, images, rows, name=name)
+        return extract_features(model, images, rows, name=name, **options)
 
     monkeypatch.setattr(anatomy, "extract_features", note)
     assert pooled_features(model, images, rows).filename != kept.filename

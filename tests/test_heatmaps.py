@@ -101,7 +101,7 @@ def test_one_linear_layer_gives_the_class_activation_map():
     expected = maps @ (kernel[:, 1] - kernel[:, 0])
     blur = (0, 4 / 6, 4 / 6)  # of maps of 4 x 4
     expected = gaussian_filter(expected, blur, mode="nearest").clip(min=0)
-    expected /= expected.max((1, 2), keepdims=True)
+    expected /= expected.max((1, 2), keepdims=True).clip(min=1e-12)
     found = heat_map(model, x, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -112,9 +112,13 @@ def test_a_head_with_a_hidden_layer():
     base = keras.Model(inputs, layers.Conv2D(6, 3, strides=2)(inputs))
     model = join(base, build_head((6,), 4))
     rng = np.random.default_rng(0)
-    maps = heat_map(model, rng.integers(0, 256, (2, 16, 16, 3)))
-    assert maps.shape == (2, 7, 7)
+    x = rng.integers(0, 256, (2, 16, 16, 3))
+    maps = np.stack([heat_map(model, x, number) for number in range(4)])
+    assert maps.shape == (4, 2, 7, 7)
     assert (maps.min(), maps.max()) == (0, pytest.approx(1))
+    # What speaks against one class speaks for another: the slopes of the
+    # log-odds, weighted by p(1 - p), add up to nothing
+    assert (maps.max(axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("number", [-1, 3, np.array([0, 3])])
