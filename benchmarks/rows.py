@@ -42,6 +42,7 @@ SIZES = {
         "loop_images": 192,
         "scratch_side": 150,
         "scratch_images": (6000, 2000),
+        "scratch_dials": {"EPOCHS": 20},  # enough to get there
         "ancestor_steps": 100,
         "predict_side": 192,
         "growth": 640,
