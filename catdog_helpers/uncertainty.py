@@ -128,9 +128,14 @@ def with_features(model):
 
     if not isinstance(model, keras.Sequential):
         pooling = keras.layers.GlobalAveragePooling2D
+        inputs, features = model.inputs[0], model.layers[-1].input
         pooled = [x.output for x in model.layers if isinstance(x, pooling)]
-        features = [*pooled, model.layers[-1].input][max(0, len(pooled) - 1)]
-        return keras.Model(model.inputs[0], [features, model.outputs[0]])
+        nested = [x for x in model.layers if hasattr(x, "layers")]
+        if pooled:
+            features = pooled[-1]
+        elif nested:  # e.g. a model that looks twice
+            features, _ = with_features(nested[0])(inputs)
+        return keras.Model(inputs, [features, model.outputs[0]])
     tensors = [keras.Input(model.input_shape[1:])]
     for layer in _unnested(model):
         tensors.append(layer(tensors[-1]))

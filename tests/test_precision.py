@@ -86,7 +86,8 @@ def test_a_base_gives_nearly_the_same_in_bfloat16(base):
     expected, actual = (m.predict_on_batch(x) for m in (whole, fast))
     assert actual.dtype == np.float32
     assert not np.array_equal(actual, expected), "computed in float32"
-    np.testing.assert_allclose(actual, expected, atol=0.01)
+    # 8 bits of precision; more noise than here, as the weights are random
+    np.testing.assert_allclose(actual, expected, atol=0.04)
     again = with_precision(fast, "float32").predict_on_batch(x)
     np.testing.assert_allclose(again, expected, atol=1e-6)
 

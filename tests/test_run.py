@@ -48,6 +48,7 @@ def test_defaults_are_the_drawn_sample():
     assert found.pop("OUT") == str(ROOT / "runs/sample-sample")
     assert found.pop("DATASET") == found["BASE"] == "sample"
     assert found.pop("IMAGE_SIZE") == dials._bases()["sample"].image_size
+    assert found.pop("NOTEBOOKS") == [1, 2, 3, 4, 5]
     assert found == dials.SAMPLE_DIALS
     other = dials.parse_dials(["BASE=MobileNetV2", "TEST=9"])
     assert other["BASE"] == "MobileNetV2"
@@ -77,6 +78,7 @@ def test_paths_are_made_absolute(tmp_path, monkeypatch):
         "SEED": 0,
         "IMAGE_SIZE": 32,
         "CUT": "mixed7",
+        "NOTEBOOKS": [1, 2, 3, 4, 5],
         "OUT": str(ROOT / "runs/Мои-фото-my-base"),
     }
 

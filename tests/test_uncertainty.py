@@ -91,6 +91,22 @@ def test_features_are_those_before_the_head(tmp_path):
     np.testing.assert_allclose(loaded.predict_on_batch(x)[0], features, 1e-4)
 
 
+def test_features_of_a_model_that_looks_twice():
+    base = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(5, 3)])
+    once = join(base, build_head((5,), 2))
+    image = keras.Input((16, 16, 3))
+    looks = [once(image), once(keras.ops.flip(image, axis=2))]
+    twice = keras.Model(image, layers.Average()(looks))
+    x = np.random.default_rng(0).random((4, 16, 16, 3), dtype="float32")
+    features, probabilities = with_features(twice).predict_on_batch(x)
+    np.testing.assert_allclose(
+        features, base.predict_on_batch(x).mean(axis=(1, 2)), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        probabilities, twice.predict_on_batch(x), rtol=1e-5
+    )
+
+
 def test_features_of_the_scratch_cnn():
     model = build_cnn(16, 2, widths=(4, 8))
     run = with_features(model)
