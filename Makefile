@@ -36,8 +36,8 @@ report: $(installed) ## Notebooks 01 to 06 and 09, then tables and plots [as run
 	@PYTHONPATH=notebooks $(venv_python) -m benchmarks.report $(given)
 
 lab: $(installed) ## Run notebook 08 with its solutions [DATASET=... BASE=...]
-	@$(venv_python) notebooks/run.py notebooks/08_pet_breeds_lab.ipynb \
-	    DATASET=sample_breeds SOLUTION=True $(given)
+	@$(venv_python) notebooks/run.py NOTEBOOKS=8 DATASET=sample_breeds \
+	    SOLUTION=True $(given)
 
 test: $(installed) ## Run the tests, except those that take minutes each
 	@$(venv_python) -m pytest -q -ra --durations=10 -m 'not slow'

@@ -66,13 +66,13 @@ def last_method(results: dict[str, dict]) -> str:
         results: What `load_results` returned.
 
     Returns:
-        "fine_tuned", or the last one before it that was measured; controls
-        and variants do not count.
+        "fine_tuned", or the last one before it that was measured; without
+        any of them, the last variant.
 
     Raises:
         FileNotFoundError: If there is none.
     """
-    found = [name for name in METHODS if name in results]
+    found = [name for name in METHODS if name in results] or list(results)
     if not found:
         raise FileNotFoundError(
             f"no method was measured yet: run {', '.join(NOTEBOOKS.values())}"

@@ -189,8 +189,7 @@ def main(arguments: list[str]) -> int:
     """Run the series and print the scoreboard.
 
     Args:
-        arguments: `NAME=VALUE` for each dial; notebooks to run instead of the
-            series.
+        arguments: `NAME=VALUE` for each dial.
 
     Returns:
         The exit status: 0; or, after one line on stderr, 1 if a cell failed,
@@ -200,9 +199,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     try:
-        chosen = [a for a in arguments if a.endswith(".ipynb") and "=" not in a]
-        dials = parse_dials(a for a in arguments if a not in chosen)
-        _report(run(dials, chosen))
+        _report(run(parse_dials(arguments)))
         return 0
     except KeyboardInterrupt:
         status, reason = 130, "Stopped; what is in the run's folder stays."

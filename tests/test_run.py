@@ -246,7 +246,7 @@ def test_failing_cell_ends_the_run(
         run, "parse_dials", lambda _: {"OUT": str(tmp_path / "out")}
     )
     execute = run.run
-    monkeypatch.setattr(run, "run", lambda dials, _: execute(dials, files))
+    monkeypatch.setattr(run, "run", lambda dials: execute(dials, files))
     assert run.main([]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(f"01_a, cell 2 (B c): {reason}")
