@@ -215,7 +215,7 @@ def test_the_page_answers_as_python_does_on_photographs(
         f"OUT={tmp_path / 'out'}",
         "TRAIN=250",
         "VALIDATION=100",
-        "TEST=200",
+        "TEST=100",
     ]
     dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
     names = "01_download_data", "03_vgg16_bottleneck_features"

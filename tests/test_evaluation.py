@@ -19,7 +19,7 @@ from catdog_helpers.results import (
     scoreboard,
 )
 from catdog_helpers.runs import load_split, save_split
-from catdog_helpers.saving import load_model
+from catdog_helpers.saving import load_model, save_model
 from catdog_helpers.splits import split, split_rows
 
 HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
@@ -166,9 +166,19 @@ def test_a_model_that_does_not_repeat_its_figures_is_refused(run_dir, mistake):
         probabilities = probabilities[::-1]
     if mistake == "other weights":
         model = make_model(seed=1)
-    with pytest.raises(RuntimeError, match="saved or joined wrongly"):
+    with pytest.raises(RuntimeError, match="joined wrongly"):
         save_result(run_dir, "scratch_cnn", model, probabilities, HISTORY)
     assert not (run_dir / "results" / "scratch_cnn.json").exists()
+
+
+def test_a_model_that_is_saved_wrongly_is_refused(run_dir, monkeypatch):
+    def save_another(model, path, card, uncertainty):
+        save_model(make_model(seed=1), path, card, uncertainty)
+
+    monkeypatch.setattr("catdog_helpers.evaluation.save_model", save_another)
+    with pytest.raises(RuntimeError, match="saved wrongly"):
+        save(run_dir)
+    assert not list((run_dir / "results").glob("*"))
 
 
 def test_results_come_in_the_order_of_the_series(run_dir):
