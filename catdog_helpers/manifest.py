@@ -58,17 +58,21 @@ def prepare(
     target = dataset_dir / f"prepared_{image_size}px"
     dataset_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        if _recorded(target).get("listing") != listing:
+        old = _recorded(target)
+        if old.get("listing") != listing:
             for leftover in dataset_dir.glob(f"{target.name}.partial-*"):
                 shutil.rmtree(leftover)
             # Writing to a memory map on a full disk kills the process.
             require_space(dataset_dir, len(files) * image_size**2 * 3)
             partial = Path(f"{target}.partial-{uuid.uuid4().hex[:8]}")
             partial.mkdir()
-            manifest = _decode_all(folder, files, partial, image_size, workers)
+            why = "files" if old.get("version") == VERSION else "code version"
+            changed = f" (changed: {why})" if old else ""
+            options = image_size, workers, changed
+            manifest = _decode_all(folder, files, partial, *options)
             write_manifest(manifest, partial / "manifest.csv")
             key = images_key(manifest, image_size)
-            record = {"listing": listing, "key": key}
+            record = {"listing": listing, "key": key, "version": VERSION}
             (partial / "images.json").write_text(json.dumps(record))
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
@@ -158,7 +162,7 @@ def has_other_label(manifest: pd.DataFrame) -> pd.Series:
     return (manifest.status == "ok") & (labels > 1)
 
 
-def _decode_all(folder, files, partial, image_size, workers):
+def _decode_all(folder, files, partial, image_size, workers, changed):
     shape = (len(files), image_size, image_size, 3)
     images = np.lib.format.open_memmap(
         partial / "images.npy", mode="w+", dtype=np.uint8, shape=shape
@@ -170,7 +174,7 @@ def _decode_all(folder, files, partial, image_size, workers):
     # Threads are enough: Pillow and hashlib work without holding the GIL.
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         rows = pool.map(decode, range(len(files)))
-        rows = list(tqdm(rows, "decode", len(files), unit=" images"))
+        rows = list(tqdm(rows, f"decode{changed}", len(files)))
     manifest = files.rename(columns={"split": "given_split"})
     manifest = manifest.join(pd.DataFrame(rows, index=manifest.index))
     hashes = manifest.pop("hash").to_numpy(dtype=np.uint64)

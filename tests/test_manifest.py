@@ -161,7 +161,9 @@ def test_each_image_size_is_kept(photographs, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("change", ["edit", "add", "remove", "relabel"])
-def test_a_changed_folder_is_prepared_again(photographs, tmp_path, change):
+def test_a_changed_folder_is_prepared_again(
+    photographs, tmp_path, change, capsys
+):
     folder = photographs(tmp_path / "photos", {"a": 3, "b": 3})
     prepare(folder, tmp_path / "data", 8)
     first = folder / "a" / "000.png"
@@ -173,10 +175,22 @@ def test_a_changed_folder_is_prepared_again(photographs, tmp_path, change):
         first.unlink()
     else:
         first.rename(folder / "b" / "moved.png")
+    assert "changed" not in capsys.readouterr().err
     images, manifest = prepare(folder, tmp_path / "data", 8)
+    assert "decode (changed: files)" in capsys.readouterr().err
     fresh, expected = prepare(folder, tmp_path / "fresh", 8)
     assert np.array_equal(images, fresh)
     pd.testing.assert_frame_equal(manifest, expected)
+
+
+def test_other_code_prepares_again_and_says_so(
+    photographs, tmp_path, monkeypatch, capsys
+):
+    folder = photographs(tmp_path / "photos", {"a": 2, "b": 2})
+    prepare(folder, tmp_path / "data", 8)
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    prepare(folder, tmp_path / "data", 8)
+    assert "decode (changed: code version)" in capsys.readouterr().err
 
 
 def test_leftovers_of_a_killed_run_are_removed(photographs, tmp_path):
