@@ -131,6 +131,7 @@ def with_features(model):
         inputs, features = model.inputs[0], model.layers[-1].input
         pooled = [x.output for x in model.layers if isinstance(x, pooling)]
         nested = [x for x in model.layers if hasattr(x, "layers")]
+        nested = [x for x in nested if len(x.output_shape) == 2]
         if pooled:
             features = pooled[-1]
         elif nested:  # e.g. a model that looks twice
