@@ -1,6 +1,7 @@
 """The notebooks, executed in order as `make run` executes them."""
 
 import json
+import re
 
 import nbformat
 import numpy as np
@@ -195,9 +196,9 @@ def test_controls_are_where_they_belong(whole):
     low, _ = results["bottleneck"]["test_interval"]
     for name in ("control_pixels", "control_random"):
         assert results[name]["test_accuracy"] < low, name
-    low, high = results["control_shuffled"]["test_interval"]
-    assert low < 0.56
-    assert high > 0.44
+    printed = (whole / "notebooks" / "06_compare.ipynb").read_text("utf-8")
+    mean = float(re.search(r"mean of 10: ([0-9.]+)", printed)[1])
+    assert 0.4 < mean < 0.6  # each of the ten may be off by a tenth and more
     assert "random" in scoreboard(whole).index[list(results).index(name)]
 
 
