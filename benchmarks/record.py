@@ -24,7 +24,6 @@ import catdog_helpers as ch
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-SERIES = ("scratch_cnn", "bottleneck", "fine_tuned")
 TABLES = {
     "curves": "comparison/curves.csv",
     "pairs": "comparison/pairs.csv",
@@ -46,7 +45,7 @@ def record_run(out: Path) -> dict:
     results = list(ch.load_results(out).values())
     for result in results:
         result["dataset"] = Path(result["dataset"]).name
-        if result["method"] not in SERIES:
+        if not _of_series(result):
             del result["history"]
     record = {
         "date": datetime.date.today().isoformat(),
@@ -103,7 +102,7 @@ def _scoreboard(record: dict) -> list[str]:
 
 
 def _conditions(record: dict) -> str:
-    last = [r for r in record["results"] if r["method"] in SERIES][-1]
+    last = [r for r in record["results"] if _of_series(r)][-1]
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
     versions = ", ".join(
         f"{names[p]} {v}" for p, v in last["versions"].items() if p in names
@@ -152,7 +151,7 @@ def to_figure(record: dict):
         The figure: accuracy by epoch and by seconds, the methods' test
         accuracies, and, if notebook 06 has run, accuracy by training images.
     """
-    series = [r for r in record["results"] if r["method"] in SERIES]
+    series = [r for r in record["results"] if _of_series(r)]
     fig, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
     histories = {}
     for result in series:
@@ -169,6 +168,12 @@ def to_figure(record: dict):
     else:
         axes[1, 1].axis("off")
     return fig
+
+
+def _of_series(result: dict) -> bool:
+    from catdog_helpers.results import METHODS  # imports Keras
+
+    return result["method"] in METHODS
 
 
 def write_into(readme: str, name: str, table: str) -> str:
@@ -188,17 +193,16 @@ def write_into(readme: str, name: str, table: str) -> str:
     )
 
 
-def save_record(out: Path, name: str) -> str:
+def save_record(record: dict, name: str) -> str:
     """Write a run's record, its plot, and its part of the README.
 
     Args:
-        out: Directory of the run.
-        name: Of the record.
+        record: What `record_run` returned.
+        name: What to call it.
 
     Returns:
         What the README says of it.
     """
-    record = record_run(out)
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
@@ -215,7 +219,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("name")
     options = parser.parse_args()
-    print(save_record(options.out, options.name))
+    print(save_record(record_run(options.out), options.name))
 
 
 if __name__ == "__main__":

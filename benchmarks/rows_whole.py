@@ -122,10 +122,7 @@ def measure_gpu(work: Path, size: dict) -> list[dict]:
     note("extract")
     head = train_head(np.float32(features), labels, train, validation)[0]
     note("head")
-    back.trainable = True
-    for layer in back.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+    ch.unfreeze(back)
     tail = ch.join(back, head)
     compile_model(tail, 3e-5)
     tail.fit(

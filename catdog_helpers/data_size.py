@@ -1,12 +1,13 @@
 """How much data a method needs: nested subsets, and curves side by side."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from catdog_helpers.saving import write_text
 
 
 def subsets(
@@ -70,10 +71,7 @@ def measure_once(
             return row
     row = settings | measure()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    whole = [*lines[:-1], json.dumps(row), ""]
-    partial.write_text("\n".join(whole), "utf-8")
-    os.replace(partial, path)
+    write_text(path, "\n".join([*lines[:-1], json.dumps(row), ""]))
     return row
 
 

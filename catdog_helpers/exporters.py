@@ -90,14 +90,10 @@ def with_distance(model, uncertainty: dict | None):
         return model
     import keras
 
-    from catdog_helpers.uncertainty import EPSILON, with_features
+    from catdog_helpers.uncertainty import share_outside, with_features
 
     run = with_features(model)
     features, probabilities = run.outputs
-    components = np.float32(uncertainty["components"]).T
-    inside = keras.ops.matmul(features, components)
-    length = keras.ops.sum(features**2, axis=1)
-    length = keras.ops.maximum(length, EPSILON)
-    share = keras.ops.sum(inside**2, axis=1) / length
-    distance = keras.ops.clip(1 - share, 0, 1)
+    components = uncertainty["components"]
+    distance = share_outside(features, components, keras.ops)
     return keras.Model(run.inputs, [probabilities, distance])

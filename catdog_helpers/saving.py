@@ -135,8 +135,17 @@ def write_json(path: Path, content: dict) -> None:
         path: The file; it is whole, or as it was before.
         content: What to write.
     """
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file at one stroke.
+
+    Args:
+        path: The file; it is whole, or as it was before.
+        text: What to write, in UTF-8.
+    """
     partial = path.with_name(f"{path.name}.partial")
-    text = json.dumps(content, indent=2, ensure_ascii=False)
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 

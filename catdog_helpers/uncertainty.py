@@ -108,10 +108,23 @@ def distance(features: np.ndarray, uncertainty: dict) -> np.ndarray:
         Shape `(n,)`, in [0, 1].
     """
     x = np.asarray(features, dtype=np.float32)
-    inside = x @ uncertainty["components"].astype(np.float32).T
-    length = (x**2).sum(axis=1)
-    share = (inside**2).sum(axis=1) / np.maximum(length, EPSILON)
-    return (1 - share).clip(0, 1)
+    return share_outside(x, uncertainty["components"], np)
+
+
+def share_outside(features, components: np.ndarray, ops):
+    """Compute the `distance`, of arrays or as a part of a model.
+
+    Args:
+        features: Array, or symbolic tensor, of shape `(n, n_features)`.
+        components: As `measure_uncertainty` gives them.
+        ops: `numpy` or `keras.ops`, as `features` need.
+
+    Returns:
+        What `ops` makes of it, of shape `(n,)`.
+    """
+    inside = ops.matmul(features, components.astype(np.float32).T)
+    length = ops.maximum(ops.sum(features**2, axis=1), EPSILON)
+    return ops.clip(1 - ops.sum(inside**2, axis=1) / length, 0, 1)
 
 
 def with_features(model):
