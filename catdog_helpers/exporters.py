@@ -74,26 +74,3 @@ def _int8(images: np.ndarray) -> dict:
 
     optimizations = [tf.lite.Optimize.DEFAULT]
     return {"optimizations": optimizations, "representative_dataset": examples}
-
-
-def with_distance(model, uncertainty: dict | None):
-    """Make a model give the distance, too, as `uncertainty.distance` does.
-
-    Args:
-        model: A `keras.Model` from raw RGB to probabilities.
-        uncertainty: As for `export`; `None` gives the model as it is.
-
-    Returns:
-        A `keras.Model` with both as outputs.
-    """
-    if uncertainty is None:
-        return model
-    import keras
-
-    from catdog_helpers.uncertainty import share_outside, with_features
-
-    run = with_features(model)
-    features, probabilities = run.outputs
-    components = uncertainty["components"]
-    distance = share_outside(features, components, keras.ops)
-    return keras.Model(run.inputs, [probabilities, distance])

@@ -7,12 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from catdog_helpers.exporters import (
-    FILES,
-    explain,
-    with_distance,
-    write_file,
-)
+from catdog_helpers.exporters import FILES, explain, write_file
 from catdog_helpers.parity import (
     check_parity,
     compare,
@@ -23,6 +18,7 @@ from catdog_helpers.prediction import BORDER
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, load_uncertainty, write_json
 from catdog_helpers.splits import split_rows
+from catdog_helpers.uncertainty import with_distance
 from catdog_helpers.webpage import write_page
 
 N_PARITY, N_CALIBRATION = 1000, 200  # images taken from a run

@@ -13,7 +13,7 @@ from catdog_helpers.answers import NOT_SURE, UNREADABLE, Answers
 from catdog_helpers.images import read_image
 from catdog_helpers.photographs import Photograph, Source, find_photographs
 from catdog_helpers.saving import load_model, load_uncertainty
-from catdog_helpers.uncertainty import calibrate, distance, with_features
+from catdog_helpers.uncertainty import calibrate, with_distance
 
 # Below this calibrated probability the verdict names two classes. Of 1,000
 # validation photographs (head on MobileNetV2, 2,000 training photographs) 3 %
@@ -90,18 +90,18 @@ def predict(
 
 def _prepare(model, uncertainty: dict | None, mirror: bool, batch_size: int):
     """Make a function from images to probabilities and "is it strange"."""
-    run = with_features(model)
+    run = with_distance(model, uncertainty)
     temperature = uncertainty["temperature"] if uncertainty else 1.0
     threshold = uncertainty["threshold"] if uncertainty else 1.0
 
     def view(x: np.ndarray):
-        features, probabilities = map(np.asarray, run.predict_on_batch(x))
+        outputs = run.predict_on_batch(x)
         if uncertainty is None:
-            return probabilities, np.zeros(len(x))
-        return probabilities, distance(features, uncertainty)
+            return np.asarray(outputs), np.zeros(len(x))
+        return np.asarray(outputs[0]), np.asarray(outputs[1])
 
     def compute(images: list[np.ndarray]):
-        x = np.zeros((batch_size, *images[0].shape), dtype=np.float32)
+        x = np.zeros((batch_size, *images[0].shape), images[0].dtype)
         x[: len(images)] = images  # always one shape: compiled once
         probabilities, far = view(x)
         if mirror:

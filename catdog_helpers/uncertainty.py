@@ -158,6 +158,31 @@ def with_features(model):
     return keras.Model(tensors[0], [features, tensors[-1]])
 
 
+def with_distance(model, uncertainty: dict | None):
+    """Make a model give the `distance` beside its probabilities.
+
+    It is computed by the model's own framework: beside it, NumPy's threads
+    cost a fifth of the speed.
+
+    Args:
+        model: A `keras.Model` from raw RGB to probabilities.
+        uncertainty: As `measure_uncertainty` gives it; `None` gives the model
+            as it is.
+
+    Returns:
+        A `keras.Model` with two outputs: probabilities and distance `(n,)`.
+    """
+    if uncertainty is None:
+        return model
+    import keras
+
+    run = with_features(model)
+    features, probabilities = run.outputs
+    components = uncertainty["components"]
+    distance = share_outside(features, components, keras.ops)
+    return keras.Model(run.inputs, [probabilities, distance])
+
+
 def _unnested(model):
     """Yield a Sequential's layers, and those of Sequentials in it."""
     for layer in model.layers:
