@@ -1,21 +1,33 @@
 # `make` lists the targets. Each one does all of its own set-up.
 
 PYTHON = python3
+BACKEND = tensorflow
+CONSTRAINTS = constraints.txt
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run report lab test test-all lint benchmark address clean
 
-venv_python := .venv/bin/python
-installed := .venv/.installed
+ifeq ($(filter tensorflow jax torch,$(BACKEND)),)
+$(error BACKEND must be tensorflow, jax or torch. Received: $(BACKEND))
+endif
+ifeq ($(wildcard $(CONSTRAINTS)),)
+$(error CONSTRAINTS must be a file that exists. Received: $(CONSTRAINTS))
+endif
+
+# .venv, .venv-jax, .venv-torch, .venv-colab: each backend and set has its own.
+venv := .venv$(patsubst %,-%,$(filter-out tensorflow,$(BACKEND)))
+venv := $(venv)$(patsubst constraints%.txt,%,$(notdir $(CONSTRAINTS)))
+venv_python := $(venv)/bin/python
+installed := $(venv)/.installed
 
 # Every NAME=VALUE of the command line goes to the script as it was typed: with
 # unknown names, which the script refuses, and without the environment's.
 quote = '$(subst ','\'',$(1))'
 names := $(foreach name,$(sort $(.VARIABLES)),$(if \
     $(filter command,$(firstword $(origin $(name)))),$(name)))
-names := $(filter-out PYTHON,$(names))
+names := $(filter-out PYTHON CONSTRAINTS,$(names))
 given = $(foreach name,$(names),$(call quote,$(name)=$(value $(name))))
 
 # Make would also export them, expanded: a `$` in a path is not a variable.
@@ -27,7 +39,8 @@ MAKEOVERRIDES =
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' \
 	    Makefile
-	@echo 'Add PYTHON=python3.12 to build .venv with another Python.'
+	@echo 'Add BACKEND=jax or torch to do without TensorFlow, and'
+	@echo 'PYTHON=python3.12 to build .venv with another Python.'
 
 run: $(installed) ## Run notebooks 01 to 05 [DATASET=... BASE=... OUT=...]
 	@$(venv_python) notebooks/run.py $(given)
@@ -57,28 +70,29 @@ address: ## Set the address everywhere: REPOSITORY=owner/name REF=v1
 	@$(call quote,$(PYTHON)) notebooks/address.py $(given)
 
 clean: ## Remove .venv and caches; data and runs stay
-	rm -rf .venv .pytest_cache .ruff_cache catdog_helpers.egg-info
+	rm -rf .venv .venv-* .pytest_cache .ruff_cache catdog_helpers.egg-info
 	find catdog_helpers notebooks tests -name __pycache__ -prune \
 	    -exec rm -rf {} +
 
+pip := $(venv_python) -m pip install --quiet --disable-pip-version-check
 # Only the last line makes the stamp: a build that failed starts again.
-log := .venv/install.log
+log := $(venv)/install.log
 supported := import sys; v = sys.version_info[:2]; \
     sys.exit(None if (3, 11) <= v <= (3, 13) else "it is %d.%d" % v)
 
-$(installed): requirements.txt constraints.txt pyproject.toml
+$(installed): requirements.txt $(CONSTRAINTS) pyproject.toml
 	@why=$$($(call quote,$(PYTHON)) -c '$(supported)' 2>&1) || { \
 	    echo "TensorFlow needs Python 3.11, 3.12 or 3.13. Received:" \
 	        $(call quote,PYTHON=$(PYTHON)) "($$why). Name another one:" \
 	        "PYTHON=python3.12" >&2; exit 1; }
-	@echo 'Installing into .venv (once; takes a few minutes) ...'
-	@mkdir -p .venv
-	@$(call quote,$(PYTHON)) -m venv .venv >$(log) 2>&1 || { \
+	@echo 'Installing into $(venv) (once; takes a few minutes) ...'
+	@mkdir -p $(venv)
+	@$(call quote,$(PYTHON)) -m venv $(venv) >$(log) 2>&1 || { \
 	    echo "No .venv could be made (on Debian and Ubuntu, install" \
 	        "python3-venv first): $$(tail -n 1 $(log))" >&2; exit 1; }
-	@$(venv_python) -m pip install --quiet --disable-pip-version-check \
-	    -r requirements.txt -c constraints.txt -e '.[test,export]' \
-	    >$(log) 2>&1 || { \
+	@$(venv_python) .ci/requirements.py $(BACKEND) >$(venv)/requirements.txt
+	@{ $(pip) -r $(venv)/requirements.txt -c $(CONSTRAINTS) && \
+	    $(pip) --no-deps -e .; } >$(log) 2>&1 || { \
 	    echo "Installing failed (it needs a package index and 3 GB of" \
 	        "disk; see $(log)): $$(grep 'ERROR: ' $(log) | tail -n 1)" \
 	        >&2; exit 1; }

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from catdog_helpers.backend import use_backend
+
 FLAG = {"action": "store_true"}
 OPTIONS = (
     ("--model", "a .keras file", {"required": True, "dest": "model_path"}),
@@ -35,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument(name, help=text, **more)
     _add_export(commands)
     options = vars(parser.parse_args(arguments))
+    try:
+        use_backend()
+    except ValueError as error:
+        parser.error(str(error))
     if options.pop("command") == "export":
         return _export(**options)
     from catdog_helpers.prediction import predict

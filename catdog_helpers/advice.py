@@ -12,7 +12,7 @@ from sklearn.preprocessing import Normalizer
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
-from catdog_helpers.manifest import has_other_label
+from catdog_helpers.findings import has_other_label
 from catdog_helpers.metrics import wilson_interval
 
 UNEVEN = 3  # times as many images as the smallest class: then weights help

@@ -109,10 +109,13 @@ def vary(image, size, scale, turned, rng):
     extent = np.sqrt(rng.uniform(*scale) * np.array([stretch, 1 / stretch]))
     extent = extent.clip(max=1)
     corner = rng.uniform(size=2) * (1 - extent)
-    top, left, bottom, right = np.concatenate([corner, corner + extent])
+    corners = np.concatenate([corner, corner + extent]) * len(image)
+    y, x = corners[:2].astype(int)  # Pillow gets no more than is needed
+    end_y, end_x = np.ceil(corners[2:]).astype(int)
+    top, left, bottom, right = corners - (y, x, y, x)
     left, right = (right, left) if turned else (left, right)
-    box = np.array([left, top, right, bottom]) * len(image)
-    cut = Image.fromarray(image).transform((size,) * 2, EXTENT, tuple(box))
+    part = Image.fromarray(image[y:end_y, x:end_x])
+    cut = part.transform((size,) * 2, EXTENT, (left, top, right, bottom))
     # The 256 levels of each channel, changed once, not each pixel
     contrast = np.exp(rng.uniform(-0.2, 0.2))
     levels = (np.arange(256) - 128) * contrast + 128

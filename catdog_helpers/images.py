@@ -1,6 +1,7 @@
 """Read a photograph: the one decoder for training and prediction."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -83,12 +84,13 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         ValueError: If it is larger.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(
-            f"too large: {size:,} bytes, at most {MAX_BYTES:,} are read"
-        )
-    return path.read_bytes()
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise ValueError(
+                f"too large: {size:,} bytes, at most {MAX_BYTES:,} are read"
+            )
+        return file.read()
 
 
 def to_array(image: Image.Image, image_size: int) -> np.ndarray:

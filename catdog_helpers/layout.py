@@ -61,7 +61,9 @@ def index_images(folder: str | Path) -> pd.DataFrame:
             stacklevel=2,
         )
     rows = sorted(("/".join(parts), *label) for parts, label in labels.items())
-    return pd.DataFrame(rows, columns=["path", "class", "split"])
+    # As objects: with pyarrow installed, pandas' own strings hold no bytes
+    # that are no text.
+    return pd.DataFrame(rows, columns=["path", "class", "split"], dtype=object)
 
 
 def _index_csv(path: Path) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from catdog_helpers.images import open_image, read_bytes, to_array
 from catdog_helpers.layout import index_images
 
 VERSION = 1  # raise it when the same file would give other pixels or columns
+AT_ONCE = 16  # photographs that a thread decodes before it reports
 
 
 def prepare(
@@ -101,7 +102,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         One row per file; empty cells are empty strings.
     """
     text = ["path", "class", "sha256", "format", "mode", "status", "reason"]
-    dtypes = dict.fromkeys([*text, "given_split", "split"], str)
+    dtypes = dict.fromkeys([*text, "given_split", "split"], object)
     return pd.read_csv(
         path,
         dtype=dtypes,
@@ -110,71 +111,26 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     )
 
 
-def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Count what `prepare` found, class by class.
-
-    Args:
-        manifest: What `prepare` returned.
-
-    Returns:
-        One row per finding, one column per class and a total.
-    """
-    findings = {
-        "files": manifest.status != "",
-        "rejected: do not decode": manifest.status == "rejected",
-        "sound": manifest.status == "ok",
-        "sound but odd (kept)": is_odd(manifest),
-        "copies of another file": manifest.group != manifest.index,
-        "copies with another label": has_other_label(manifest),
-    }
-    counts = {
-        name: manifest[found].groupby("class").size()
-        for name, found in findings.items()
-    }
-    table = pd.DataFrame(counts).T.fillna(0).astype(int)
-    return table.assign(total=table.sum(axis=1))
-
-
-def is_odd(manifest: pd.DataFrame) -> pd.Series:
-    """Tell which sound files are not what their names or habits say.
-
-    Args:
-        manifest: What `prepare` returned.
-
-    Returns:
-        Boolean series: not JPEG inside a `.jpg`, or not in RGB colours.
-    """
-    named_jpeg = manifest.path.str.lower().str.endswith((".jpg", ".jpeg"))
-    disguised = named_jpeg & (manifest.format != "JPEG")
-    return (manifest.status == "ok") & (disguised | (manifest["mode"] != "RGB"))
-
-
-def has_other_label(manifest: pd.DataFrame) -> pd.Series:
-    """Tell which files have a copy under another class.
-
-    Args:
-        manifest: What `prepare` returned.
-
-    Returns:
-        Boolean series.
-    """
-    labels = manifest.groupby("group")["class"].transform("nunique")
-    return (manifest.status == "ok") & (labels > 1)
-
-
 def _decode_all(folder, files, partial, image_size, workers, changed):
     shape = (len(files), image_size, image_size, 3)
     images = np.lib.format.open_memmap(
         partial / "images.npy", mode="w+", dtype=np.uint8, shape=shape
     )
+    paths = [folder / path for path in files.path]
 
-    def decode(row: int) -> dict:
-        return _decode_one(folder / files.path.iat[row], images, row)
+    def decode(first: int) -> list[dict]:
+        some = range(first, min(first + AT_ONCE, len(paths)))
+        return [_decode_one(paths[row], images, row) for row in some]
 
+    rows = []
     # Threads are enough: Pillow and hashlib work without holding the GIL.
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        rows = pool.map(decode, range(len(files)))
-        rows = list(tqdm(rows, f"decode{changed}", len(files)))
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        tqdm(total=len(paths), desc=f"decode{changed}") as bar,
+    ):
+        for some in pool.map(decode, range(0, len(paths), AT_ONCE)):
+            rows += some
+            bar.update(len(some))
     manifest = files.rename(columns={"split": "given_split"})
     manifest = manifest.join(pd.DataFrame(rows, index=manifest.index))
     hashes = manifest.pop("hash").to_numpy(dtype=np.uint64)
@@ -184,7 +140,6 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
         images,
         rows=np.flatnonzero(manifest.status == "ok"),
     )
-    images.flush()
     return manifest
 
 
@@ -201,7 +156,8 @@ def _decode_one(path: Path, images: np.ndarray, row: int) -> dict:
         images[row] = to_array(image, images.shape[1])
         found["hash"] = difference_hash(images[row])
     except (ValueError, OSError) as error:
-        found |= {"status": "rejected", "reason": str(error)}
+        reason = str(error).encode("utf-8", "backslashreplace").decode()
+        found |= {"status": "rejected", "reason": reason}
     return found
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.manifest import has_other_label
+from catdog_helpers.findings import has_other_label
 
 SPLITS = ("train", "validation", "test")
 

@@ -27,7 +27,11 @@ if "google.colab" in sys.modules:
     %cd -q /content
     !test -d catdog || git clone -q --depth 1 -b {{REF}} {{REPOSITORY}} catdog
     %cd -q catdog/notebooks
-    sys.path.insert(0, "/content/catdog")"""
+    sys.path.insert(0, "/content/catdog")
+
+import catdog_helpers as ch
+
+ch.use_backend()  # TensorFlow if it is there; or name it: "jax", "torch"""
 
 
 def read_address(root: Path = ROOT) -> tuple[str, str]:

@@ -206,6 +206,7 @@ def _whole(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
 
 
 DIALS = {
+    "BACKEND": _one_of({x: x for x in ("tensorflow", "jax", "torch")}),
     "DATASET": _dataset,
     "BASE": _base,
     "WEIGHTS": _weights,

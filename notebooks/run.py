@@ -44,11 +44,16 @@ def run(
         `OUT`; its `notebooks/` holds them as executed, also one that failed.
 
     Raises:
-        DialError: If no notebook has one of the dials.
+        DialError: If no notebook has one of the dials, or `BACKEND` is not
+            installed.
         RuntimeError: If a cell fails; the message is one line.
     """
-    from catdog_helpers import default_cut
+    from catdog_helpers import default_cut, use_backend
 
+    try:
+        use_backend(dials.get("BACKEND"))  # for the kernels, too
+    except ValueError as error:
+        raise DialError(error) from None
     numbers = dials.get("NOTEBOOKS", [1, 2, 3, 4, 5])
     series = sorted((ROOT / "notebooks").glob("0*.ipynb"))
     series = [path for path in series if int(path.name[:2]) in numbers]
@@ -58,7 +63,8 @@ def run(
     paths = [Path(path).resolve() for path in notebooks or series]
     loaded = [nbformat.read(path, as_version=4) for path in paths]
     values = {"DATA": str(ROOT / "data"), **dials}
-    used = {"DATASET", "BASE", "IMAGE_SIZE", "NOTEBOOKS", "OUT", *SAMPLE_DIALS}
+    used = {"DATASET", "BASE", "IMAGE_SIZE", "NOTEBOOKS", "OUT", "BACKEND"}
+    used |= SAMPLE_DIALS.keys()
     used.update(*[inject(notebook, values) for notebook in loaded])
     unused = sorted(dials.keys() - used)
     if unused and notebooks:  # the series has a place for each dial

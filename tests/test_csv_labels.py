@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from catdog_helpers.findings import has_other_label
 from catdog_helpers.layout import index_images
-from catdog_helpers.manifest import has_other_label, prepare
+from catdog_helpers.manifest import prepare
 from catdog_helpers.sources import dataset_dir, fetch
 from catdog_helpers.splits import split
 

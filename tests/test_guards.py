@@ -71,6 +71,10 @@ def test_parts_that_are_trained_alone_pass():
         head.fit(base.predict_on_batch(X), Y, verbose=0)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="there Keras stops by itself: the optimizer knows no such weights",
+)
 def test_layers_opened_without_compiling_are_noticed():
     base, _, model = build()
     compile_(model)
@@ -87,6 +91,10 @@ def test_layers_opened_without_compiling_are_noticed():
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="there it freezes them at once, or Keras stops by itself",
+)
 def test_layers_frozen_without_compiling_are_noticed():
     base, _, model = build()
     open_properly(base)

@@ -14,15 +14,9 @@ from conftest import picture
 from PIL import Image
 
 from catdog_helpers import manifest as module
+from catdog_helpers.findings import has_other_label, is_odd, summarize
 from catdog_helpers.images import read_image
-from catdog_helpers.manifest import (
-    has_other_label,
-    is_odd,
-    prepare,
-    read_manifest,
-    summarize,
-    write_manifest,
-)
+from catdog_helpers.manifest import prepare, read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[1]
 

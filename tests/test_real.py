@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import run as runner
-from catdog_helpers.manifest import has_other_label, is_odd, prepare
+from catdog_helpers.findings import has_other_label, is_odd
+from catdog_helpers.manifest import prepare
 from catdog_helpers.results import load_results
 from catdog_helpers.sources import dataset_dir, fetch
 from catdog_helpers.splits import split, split_rows

@@ -1,0 +1,40 @@
+"""Choose the framework that Keras computes with."""
+
+import os
+import sys
+from importlib.util import find_spec
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def use_backend(name: str | None = None) -> str:
+    """Choose what Keras computes with; call it before `import keras`.
+
+    Args:
+        name: "tensorflow", "jax" or "torch". Defaults to what the
+            environment's `KERAS_BACKEND` says, else to the first of them that
+            is installed (Colab's TPU machines have no TensorFlow).
+
+    Returns:
+        The name of the backend in use.
+
+    Raises:
+        ValueError: If there is no such backend, it is not installed, or Keras
+            was imported with another one.
+    """
+    installed = [x for x in BACKENDS if find_spec(x)]
+    name = name or os.environ.get("KERAS_BACKEND") or (installed or [""])[0]
+    if name not in installed:
+        raise ValueError(
+            "the backend must be one that is installed "
+            f"({', '.join(installed) or 'none is'}; pip install tensorflow, "
+            f"jax or torch). Received: {name!r}"
+        )
+    keras = sys.modules.get("keras")
+    if keras and keras.config.backend() != name:
+        raise ValueError(
+            f"Keras computes with {keras.config.backend()} already: restart "
+            f"the kernel, then choose. Received: {name!r}"
+        )
+    os.environ["KERAS_BACKEND"] = name
+    return name
