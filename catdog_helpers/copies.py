@@ -11,20 +11,20 @@ MAX_HASH_DISTANCE = 6  # of 64 bits
 MAX_PIXEL_DIFFERENCE = 10.0  # of 255, mean over 16 x 16 thumbnails
 
 
-def difference_hash(image: np.ndarray) -> int:
+def difference_hash(image: Image.Image) -> int:
     """Hash a picture so that its near copies get nearly the same bits.
 
     The dHash of N. Krawetz (hackerfactor.com, "Kind of Like That", 2013): is
     each pixel of a 9 x 8 grey thumbnail darker than its right neighbour?
 
     Args:
-        image: Array of shape `(height, width, 3)`, `uint8`.
+        image: In RGB, of any size.
 
     Returns:
         64 bits as an integer in [0, 2**64).
     """
-    grey = Image.fromarray(image).convert("L")
-    grey = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
+    grey = image.convert("L").resize((9, 8), Image.Resampling.BOX)
+    grey = np.asarray(grey)
     bits = np.packbits(grey[:, 1:] > grey[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
 

@@ -34,7 +34,7 @@ def read_image(source: str | Path | bytes | Image.Image, image_size: int):
             reason, in one line.
         FileNotFoundError: If there is no such file.
     """
-    return to_array(open_image(source), image_size)
+    return np.asarray(to_square(open_image(source), image_size))
 
 
 def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
@@ -93,7 +93,7 @@ def read_bytes(path: Path) -> bytes:
         return file.read()
 
 
-def to_array(image: Image.Image, image_size: int) -> np.ndarray:
+def to_square(image: Image.Image, image_size: int) -> Image.Image:
     """Decode an opened photograph and resize it.
 
     Args:
@@ -101,7 +101,7 @@ def to_array(image: Image.Image, image_size: int) -> np.ndarray:
         image_size: Side of the result in pixels.
 
     Returns:
-        RGB array of shape `(image_size, image_size, 3)`, `uint8` in [0, 255].
+        An RGB image of `image_size` x `image_size` pixels.
 
     Raises:
         ValueError: If the pixels do not decode, with the reason.
@@ -115,10 +115,9 @@ def to_array(image: Image.Image, image_size: int) -> np.ndarray:
         if rotation != 1:
             image = ImageOps.exif_transpose(image)
         image = _to_rgb(image)
-        image = image.resize(side, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return image.resize(side, Image.Resampling.BICUBIC, reducing_gap=2.0)
     except Exception as error:  # decoders raise OSError, SyntaxError, …
         raise ValueError(f"damaged: {_first_line(error)}") from None
-    return np.asarray(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

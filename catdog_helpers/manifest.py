@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from catdog_helpers.archive import require_space
 from catdog_helpers.copies import difference_hash, group_copies
-from catdog_helpers.images import open_image, read_bytes, to_array
+from catdog_helpers.images import open_image, read_bytes, to_square
 from catdog_helpers.layout import index_images
 
 VERSION = 1  # raise it when the same file would give other pixels or columns
@@ -153,8 +153,9 @@ def _decode_one(path: Path, images: np.ndarray, row: int) -> dict:
         image = open_image(data)
         found |= {"format": image.format, "mode": image.mode}
         found["width"], found["height"] = image.size
-        images[row] = to_array(image, images.shape[1])
-        found["hash"] = difference_hash(images[row])
+        square = to_square(image, images.shape[1])
+        images[row] = np.asarray(square)
+        found["hash"] = difference_hash(square)
     except (ValueError, OSError) as error:
         reason = str(error).encode("utf-8", "backslashreplace").decode()
         found |= {"status": "rejected", "reason": reason}
