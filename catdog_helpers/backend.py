@@ -4,6 +4,8 @@ import os
 import sys
 from importlib.util import find_spec
 
+import numpy as np
+
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -38,3 +40,34 @@ def use_backend(name: str | None = None) -> str:
         )
     os.environ["KERAS_BACKEND"] = name
     return name
+
+
+def random_state() -> list[np.ndarray]:
+    """Give the state of the framework's own random numbers.
+
+    Returns:
+        PyTorch's, of the CPU and of each GPU; nothing on the other backends,
+        where dropout keeps its state in the model.
+    """
+    import keras
+
+    if keras.config.backend() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return [state.numpy() for state in states]
+
+
+def set_random_state(states: list[np.ndarray]) -> None:
+    """Put back what `random_state` returned.
+
+    Args:
+        states: What it returned, on as many GPUs.
+    """
+    if states:
+        import torch
+
+        cpu, *gpus = map(torch.from_numpy, states)
+        torch.set_rng_state(cpu)
+        torch.cuda.set_rng_state_all(gpus)

@@ -13,6 +13,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.archive import require_space
+from catdog_helpers.failures import explain_memory
 from catdog_helpers.guards import check_raw_rgb
 from catdog_helpers.precision import best_precision, with_precision
 from catdog_helpers.saving import weights_sha256, write_json
@@ -82,7 +83,8 @@ def extract_features(
             options = {"mirrored": mirrored, "batch_size": batch_size}
             partial = path.with_suffix(".partial")
             fast = with_precision(model, precision)
-            _run(fast, images, rows, partial, dtype, bar=bar, **options)
+            with explain_memory(batch_size):
+                _run(fast, images, rows, partial, dtype, bar=bar, **options)
             seconds = time.perf_counter() - start
             record = {"key": key, "parts": parts, "seconds": seconds}
             write_json(path.with_suffix(".json"), record)

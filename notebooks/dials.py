@@ -226,6 +226,7 @@ DIALS = {
     "SEED": _whole(0),
     "NOTEBOOKS": _numbers,
     "OUT": _out,
+    "PERSIST": _out,
     "SOLUTION": _one_of({"True": True, "False": False}),
     "CATDOG_MODEL": _model,
 }

@@ -218,6 +218,7 @@ tqdm.monitor_interval = 0
 """
 KILLS = """
 import os, random, signal, sys, time
+from pathlib import Path
 from catdog_helpers.manifest import prepare
 
 folder, undisturbed, data = sys.argv[1:]
@@ -234,7 +235,7 @@ for _ in range(25):
     os.kill(child, signal.SIGKILL)
     hits += os.WIFSIGNALED(os.waitpid(child, 0)[1])
     # So that the next child works as well
-    os.utime(os.path.join(folder, "a", "000.png"))
+    Path(data, "prepared_48px", "images.json").unlink(missing_ok=True)
 prepare(folder, data, 48)
 print(hits)
 """
@@ -258,7 +259,7 @@ steps = ((manifest.shutil, "rmtree"), (manifest.os, "replace"),
 hits = 0
 for place, name in steps:
     for late in (False, True):
-        os.utime(os.path.join(folder, "a", "000.png"))
+        Path(data, "prepared_48px", "images.json").unlink()
         child = os.fork()
         if not child:
             step = getattr(place, name)

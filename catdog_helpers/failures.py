@@ -1,0 +1,32 @@
+"""Say in one line what stopped a long computation, and what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# TensorFlow and JAX say RESOURCE_EXHAUSTED, PyTorch "out of memory".
+SIGNS = ("resource_exhausted", "resourceexhausted", "out of memory")
+
+
+@contextmanager
+def explain_memory(batch_size: int) -> Iterator[None]:
+    """Turn any framework's "out of memory" into one line with a way out.
+
+    Args:
+        batch_size: What the computation inside the `with` block used.
+
+    Raises:
+        MemoryError: In place of what the framework raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        text = f"{type(error).__name__} {error}".lower()
+        known = isinstance(error, MemoryError)
+        if not (known or any(sign in text for sign in SIGNS)):
+            raise
+        half = max(1, batch_size // 2)
+        raise MemoryError(
+            f"out of memory with {batch_size} images at a time: try "
+            f"BATCH_SIZE = {half}, or smaller images. What was kept on disk "
+            "is used again"
+        ) from None

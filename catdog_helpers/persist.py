@@ -1,0 +1,93 @@
+"""Keep what a session has made in a folder that outlives it."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+# Unpacked photographs are many small files, quickly unpacked again; the rest
+# belongs to a process that runs.
+LEFT_OUT = "images"
+UNFINISHED = (".lock", ".partial", ".tmp")
+
+
+def keep(persist: str | Path | None, *folders: str | Path) -> list[Path]:
+    """Copy archives, prepared images, features, models and results.
+
+    Args:
+        persist: Folder that outlives the session, e.g. on a mounted drive;
+            `None` does nothing.
+        *folders: `DATA` and `OUT` of the notebooks.
+
+    Returns:
+        The files that were new or had changed. Each is replaced at one
+        stroke; nothing is ever deleted there.
+
+    Raises:
+        OSError: If the disk is full; what was there stays as it was.
+    """
+    found = []
+    for folder in map(Path, folders if persist else ()):
+        files = (path for path in folder.rglob("*") if path.is_file())
+        kept = Path(persist) / folder.resolve().name
+        found += [
+            (path, kept / path.relative_to(folder))
+            for path in files
+            if _is_kept(path.relative_to(folder))
+        ]
+    return _copy(found, "keep")
+
+
+def restore(persist: str | Path | None, *folders: str | Path) -> list[Path]:
+    """Fetch back what `keep` has kept and is missing here.
+
+    Args:
+        persist: As for `keep`.
+        *folders: As for `keep`.
+
+    Returns:
+        The files that were missing. A file that is there is not touched.
+    """
+    found = []
+    for folder in map(Path, folders if persist else ()):
+        kept = Path(persist) / folder.resolve().name
+        files = (path for path in kept.rglob("*") if path.is_file())
+        pairs = [(path, folder / path.relative_to(kept)) for path in files]
+        found += [pair for pair in pairs if not pair[1].exists()]
+    return _copy(found, "fetch back")
+
+
+def _is_kept(path: Path) -> bool:
+    unfinished = any(sign in path.name for sign in UNFINISHED)
+    # <dataset>/images/…, <dataset>/prepared_150px.partial-1a2b/…
+    return not (
+        unfinished
+        or any(part == LEFT_OUT or ".partial" in part for part in path.parts)
+    )
+
+
+def _copy(pairs: list[tuple[Path, Path]], what: str) -> list[Path]:
+    pairs = [pair for pair in pairs if not _is_same(*pair)]
+    for source, target in tqdm(pairs, what, disable=not pairs):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            shutil.copy2(source, partial)  # with its time of change
+            os.replace(partial, target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(
+                error.errno,
+                f"{what}: {source} could not be copied to {target.parent} "
+                f"({error.strerror}); what was there stays",
+            ) from None
+    return [target for _, target in pairs]
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    if not target.exists():
+        return False
+    a, b = source.stat(), target.stat()
+    # Some mounted drives keep whole seconds only.
+    return a.st_size == b.st_size and abs(a.st_mtime - b.st_mtime) < 2
