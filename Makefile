@@ -7,7 +7,7 @@ CONSTRAINTS = constraints.txt
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run report lab test test-all lint benchmark address clean
+.PHONY: help run report lab test test-all test-backends lint benchmark address clean
 
 ifeq ($(filter tensorflow jax torch,$(BACKEND)),)
 $(error BACKEND must be tensorflow, jax or torch. Received: $(BACKEND))
@@ -37,7 +37,7 @@ endif
 MAKEOVERRIDES =
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' \
 	    Makefile
 	@echo 'Add BACKEND=jax or torch to do without TensorFlow, and'
 	@echo 'PYTHON=python3.12 to build .venv with another Python.'
@@ -52,12 +52,22 @@ lab: $(installed) ## Run notebook 08 with its solutions [DATASET=... BASE=...]
 	@$(venv_python) notebooks/run.py NOTEBOOKS=8 DATASET=sample_breeds \
 	    SOLUTION=True $(given)
 
-test: $(installed) ## Run the tests, except those that take minutes each
-	@$(venv_python) -m pytest -q -ra --durations=10 -m 'not slow'
+# Other backends run what computes with Keras, the notebooks among it.
+quick := not slow$(if $(filter tensorflow,$(BACKEND)),, and backend)
+pytest := $(venv_python) -m pytest -q -ra --durations=10
 
-# pytest ends with 5 when nothing was selected: no slow test is no failure.
+test: $(installed) ## Run the tests, except those that take minutes each
+	@KERAS_BACKEND=$(BACKEND) $(pytest) -n 2 -m '$(quick)'
+
 test-all: $(installed) ## Run the tests that take minutes each
-	@$(venv_python) -m pytest -q -ra --durations=10 -m slow || [ $$? -eq 5 ]
+	@$(pytest) -m slow
+
+test-backends: ## Run the quick tests on JAX, PyTorch and with Colab's versions
+	@status=0; for set in BACKEND=jax BACKEND=torch \
+	    CONSTRAINTS=constraints-colab.txt; do \
+	    echo "make test $$set"; \
+	    $(MAKE) --no-print-directory test $$set || status=1; \
+	done; exit $$status
 
 lint: $(installed) ## Check the style of code and notebooks
 	@$(venv_python) -m ruff check .

@@ -206,7 +206,6 @@ def _whole(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
 
 
 DIALS = {
-    "BACKEND": _one_of({x: x for x in ("tensorflow", "jax", "torch")}),
     "DATASET": _dataset,
     "BASE": _base,
     "WEIGHTS": _weights,
@@ -229,4 +228,5 @@ DIALS = {
     "PERSIST": _out,
     "SOLUTION": _one_of({"True": True, "False": False}),
     "CATDOG_MODEL": _model,
+    "BACKEND": _one_of({x: x for x in ("tensorflow", "jax", "torch")}),
 }

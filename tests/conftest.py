@@ -18,10 +18,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+# What computes with Keras; of bases and exports TensorFlow's run is enough.
+BACKEND = "batches build_cnn checkpoint costs data_size evaluation features"
+BACKEND += (
+    " gradients guards heatmaps notebooks_run precision prediction saving"
+)
+BACKEND += " saving transfer uncertainty backend"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Mark `real` whatever asks for `shared`, so that nobody can forget it."""
     for item in items:
+        if item.path.stem.removeprefix("test_") in BACKEND.split():
+            item.add_marker("backend")
         if "shared" in getattr(item, "fixturenames", ()):
             item.add_marker("real")
 

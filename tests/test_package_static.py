@@ -201,20 +201,9 @@ def test_constraints_satisfy_the_requirements():
 def test_colab_satisfies_the_requirements():
     from packaging.requirements import Requirement
 
-    # Colab's GPU runtime, googlecolab/backend-info of 2026-08-19
-    colab = {
-        "tensorflow": "2.20.0",
-        "keras": "3.13.2",
-        "numpy": "2.1.3",
-        "pandas": "2.2.2",
-        "scipy": "1.16.3",
-        "scikit-learn": "1.6.1",
-        "matplotlib": "3.10.0",
-        "pillow": "11.3.0",
-        "requests": "2.32.4",
-        "tqdm": "4.67.3",
-        "filelock": "3.32.3",
-    }
+    lines = (ROOT / "constraints-colab.txt").read_text("utf-8").splitlines()
+    pins = [line.split("==") for line in lines if not line.startswith("#")]
+    colab = dict(pins)
     for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines():
         if line and not line.startswith("#") and line != "jupyter>=1.0":
             wanted = Requirement(line)
