@@ -100,8 +100,8 @@ $(installed): requirements.txt $(CONSTRAINTS) pyproject.toml
 	@$(call quote,$(PYTHON)) -m venv $(venv) >$(log) 2>&1 || { \
 	    echo "No .venv could be made (on Debian and Ubuntu, install" \
 	        "python3-venv first): $$(tail -n 1 $(log))" >&2; exit 1; }
-	@$(venv_python) .ci/requirements.py $(BACKEND) >$(venv)/requirements.txt
-	@{ $(pip) -r $(venv)/requirements.txt -c $(CONSTRAINTS) && \
+	@{ $(venv_python) .ci/requirements.py $(BACKEND) >$(venv)/needed.txt && \
+	    $(pip) -r $(venv)/needed.txt -c $(CONSTRAINTS) && \
 	    $(pip) --no-deps -e .; } >$(log) 2>&1 || { \
 	    echo "Installing failed (it needs a package index and 3 GB of" \
 	        "disk; see $(log)): $$(grep 'ERROR: ' $(log) | tail -n 1)" \
