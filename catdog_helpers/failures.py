@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 # TensorFlow and JAX say RESOURCE_EXHAUSTED, PyTorch "out of memory".
 SIGNS = ("resource_exhausted", "resourceexhausted", "out of memory")
+SIGNS += ("can't allocate memory",)  # PyTorch on a CPU
 
 
 @contextmanager
