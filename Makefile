@@ -7,7 +7,8 @@ CONSTRAINTS = constraints.txt
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run report lab test test-all test-backends lint benchmark address clean
+.PHONY: help run report lab test test-all test-backends lint benchmark \
+    address clean
 
 ifeq ($(filter tensorflow jax torch,$(BACKEND)),)
 $(error BACKEND must be tensorflow, jax or torch. Received: $(BACKEND))

@@ -18,7 +18,6 @@ _MODULES = {
     "data_size": ("images_to_match", "measure_once", "subsets"),
     "evaluation": ("clock", "save_result"),
     "exporting": ("export", "run_images"),
-    "failures": ("explain_memory",),
     "features": ("extract_features", "provenance"),
     "findings": ("has_other_label", "is_odd", "summarize"),
     "gradients": ("value_and_gradient",),

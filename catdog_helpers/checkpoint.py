@@ -43,7 +43,7 @@ class Checkpoint(keras.callbacks.Callback):
         epochs: int,
         *,
         batch_size: int = 32,
-        key: dict | None = None,
+        key: list | dict | None = None,
     ):
         super().__init__()
         self.path, self.epochs = Path(path), epochs
@@ -54,8 +54,9 @@ class Checkpoint(keras.callbacks.Callback):
         self._load()
 
     def __enter__(self):
-        """Take what was kept once more: the cell may have been stopped."""
-        self._load()
+        """Take what was kept once more if the cell was stopped before."""
+        if self._state is None:
+            self._load()
         self._memory = explain_memory(self.batch_size)
         self._memory.__enter__()
         return self
@@ -118,7 +119,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _load(self) -> None:
         self.epoch, self.history = 0, {}
-        self._best, self._state, self._seconds_before = [], None, 0.0
+        self._best, self._state, self._random = [], None, []
+        self._seconds_before = 0.0
         if kept := _read(self.path, self.key):
             known, self._state, self._best, self._random = kept
             self.epoch, self.history = known["epoch"], known["history"]

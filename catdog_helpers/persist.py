@@ -28,14 +28,8 @@ def keep(persist: str | Path | None, *folders: str | Path) -> list[Path]:
         OSError: If the disk is full; what was there stays as it was.
     """
     found = []
-    for folder in map(Path, folders if persist else ()):
-        files = (path for path in folder.rglob("*") if path.is_file())
-        kept = Path(persist) / folder.resolve().name
-        found += [
-            (path, kept / path.relative_to(folder))
-            for path in files
-            if _is_kept(path.relative_to(folder))
-        ]
+    for folder, kept in _places(persist, folders):
+        found += _pairs(folder, kept)
     return _copy(found, "keep")
 
 
@@ -50,12 +44,23 @@ def restore(persist: str | Path | None, *folders: str | Path) -> list[Path]:
         The files that were missing. A file that is there is not touched.
     """
     found = []
-    for folder in map(Path, folders if persist else ()):
-        kept = Path(persist) / folder.resolve().name
-        files = (path for path in kept.rglob("*") if path.is_file())
-        pairs = [(path, folder / path.relative_to(kept)) for path in files]
+    for folder, kept in _places(persist, folders):
+        pairs = _pairs(kept, folder)
         found += [pair for pair in pairs if not pair[1].exists()]
     return _copy(found, "fetch back")
+
+
+def _places(persist, folders) -> list[tuple[Path, Path]]:
+    """Say where each folder is kept; nowhere if `persist` is `None`."""
+    folders = map(Path, folders if persist else ())
+    return [(f, Path(persist) / f.resolve().name) for f in folders]
+
+
+def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """List the files worth keeping, and where each of them goes."""
+    names = (path.relative_to(source) for path in source.rglob("*"))
+    kept = (name for name in names if _is_kept(name))
+    return [(source / n, target / n) for n in kept if (source / n).is_file()]
 
 
 def _is_kept(path: Path) -> bool:

@@ -96,9 +96,7 @@ def _prepare(model, uncertainty: dict | None, mirror: bool, batch_size: int):
 
     def view(x: np.ndarray):
         outputs = run.predict_on_batch(x)
-        if uncertainty is None:
-            return np.asarray(outputs), np.zeros(len(x))
-        return np.asarray(outputs[0]), np.asarray(outputs[1])
+        return outputs if uncertainty else (outputs, np.zeros(len(x)))
 
     def compute(images: list[np.ndarray]):
         x = np.zeros((batch_size, *images[0].shape), images[0].dtype)

@@ -31,7 +31,7 @@ if "google.colab" in sys.modules:
 
 import catdog_helpers as ch
 
-ch.use_backend()  # TensorFlow if it is there; or name it: "jax", "torch\""""
+ch.use_backend()  # TensorFlow if it is there; or name "jax" or "torch" here"""
 
 
 def read_address(root: Path = ROOT) -> tuple[str, str]:

@@ -157,6 +157,12 @@ def _base_list(text: str) -> str:
     return ",".join(entries)
 
 
+def _backend(text: str) -> str:
+    from catdog_helpers.backend import BACKENDS
+
+    return _one_of({name: name for name in BACKENDS})(text)
+
+
 def _model(text: str) -> str:
     if not (text.endswith(".keras") and os.path.isfile(_path(text))):
         raise DialError("must be a .keras file that exists.")
@@ -228,5 +234,5 @@ DIALS = {
     "PERSIST": _out,
     "SOLUTION": _one_of({"True": True, "False": False}),
     "CATDOG_MODEL": _model,
-    "BACKEND": _one_of({x: x for x in ("tensorflow", "jax", "torch")}),
+    "BACKEND": _backend,
 }

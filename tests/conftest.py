@@ -19,18 +19,32 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 # What computes with Keras; of bases and exports TensorFlow's run is enough.
-BACKEND = "batches build_cnn checkpoint costs data_size evaluation features"
-BACKEND += (
-    " gradients guards heatmaps notebooks_run precision prediction saving"
-)
-BACKEND += " saving transfer uncertainty backend"
+BACKEND = {
+    "backend",
+    "batches",
+    "build_cnn",
+    "checkpoint",
+    "costs",
+    "data_size",
+    "evaluation",
+    "features",
+    "gradients",
+    "guards",
+    "heatmaps",
+    "notebooks_run",
+    "precision",
+    "prediction",
+    "saving",
+    "transfer",
+    "uncertainty",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark `real` whatever asks for `shared`, so that nobody can forget it."""
+    """Mark `backend` by module, and `real` whatever asks for `shared`."""
     for item in items:
-        if item.path.stem.removeprefix("test_") in BACKEND.split():
+        if item.path.stem.removeprefix("test_") in BACKEND:
             item.add_marker("backend")
         if "shared" in getattr(item, "fixturenames", ()):
             item.add_marker("real")
