@@ -20,7 +20,9 @@ class Checkpoint(keras.callbacks.Callback):
     Use it around `fit` (`with checkpoint:`), as the last of its callbacks,
     with `initial_epoch=checkpoint.epoch`. Its file is replaced at one stroke:
     whenever the process is killed, it holds a whole epoch. After the last
-    epoch nothing is written: no training goes on with zero epochs.
+    epoch nothing is written: no training goes on with zero epochs. Of
+    several `fit` in a row, with pictures of other sizes, the best weights are
+    the last one's: only its validation losses can be compared.
 
     Args:
         path: The file, `.npz`: weights, optimizer, history, best weights.
@@ -76,6 +78,9 @@ class Checkpoint(keras.callbacks.Callback):
         Args:
             logs: Nothing yet.
         """
+        if self.params["epochs"] != self._until:  # not a `fit` that goes on
+            self._until, self._least = self.params["epochs"], np.inf
+            self._best = []
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         if self._state is not None:
@@ -96,9 +101,9 @@ class Checkpoint(keras.callbacks.Callback):
         """
         if "seconds" in logs:
             logs["seconds"] += self._seconds_before
-        least = min(self.history.get("val_loss") or [np.inf])
-        if logs["val_loss"] < least or not self._best:  # it may be no number
+        if logs["val_loss"] < self._least or not self._best:
             self._best = self.model.get_weights()
+            self._least = float(np.fmin(logs["val_loss"], np.inf))  # not nan
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         self.epoch = epoch + 1
@@ -120,14 +125,16 @@ class Checkpoint(keras.callbacks.Callback):
     def _load(self) -> None:
         self.epoch, self.history = 0, {}
         self._best, self._state, self._random = [], None, []
-        self._seconds_before = 0.0
+        self._until, self._least, self._seconds_before = 0, np.inf, 0.0
         if kept := _read(self.path, self.key):
             known, self._state, self._best, self._random = kept
             self.epoch, self.history = known["epoch"], known["history"]
+            self._until, self._least = known["until"], known["least"]
             self._seconds_before = self.history.get("seconds", [0.0])[-1]
 
     def _save(self) -> None:
         known = {"key": self.key, "epoch": self.epoch, "history": self.history}
+        known |= {"until": self._until, "least": self._least}
         parts = {
             "state": map(keras.ops.convert_to_numpy, self._variables()),
             "best": self._best,

@@ -119,10 +119,9 @@ def fit(model, checkpoint, **options):
             y,
             validation_data=(x, y),
             initial_epoch=checkpoint.epoch,
-            epochs=checkpoint.epochs,
             verbose=0,
             callbacks=callbacks,
-            **options,
+            **{"epochs": checkpoint.epochs, **options},
         )
 
 
@@ -202,6 +201,36 @@ def test_the_best_epoch_comes_back(model, tmp_path):
     )
     checkpoint.restore_best()
     np.testing.assert_array_equal(model.get_weights()[0], weights[1][0])
+
+
+@pytest.mark.parametrize("killed_after", [None, 2, 3])
+def test_the_best_is_of_the_last_fit(model, tmp_path, killed_after):
+    """Small pictures first: their losses are not those of large ones."""
+    losses, weights = [0.1, 0.2, 0.5, 0.6], []
+
+    def note(epoch, logs):
+        weights[epoch:] = [model.get_weights()[0]]
+        logs["val_loss"] = losses[epoch]
+
+    def train(checkpoint, *before):
+        for until in (2, 4):
+            if checkpoint.epoch < until:
+                fit(model, checkpoint, before=before, epochs=until)
+
+    path = tmp_path / "state.npz"
+    start = model.get_weights()
+    pretend = keras.callbacks.LambdaCallback(on_epoch_end=note)
+    if killed_after:
+        stop = stop_after(killed_after, RuntimeError("killed"))
+        with pytest.raises(RuntimeError, match="killed"):
+            train(Checkpoint(path, model, 4), pretend, stop)
+        model.set_weights(start)  # as the next process has it
+    checkpoint = Checkpoint(path, model, 4)
+    assert checkpoint.epoch == (killed_after or 0)
+    train(checkpoint, pretend)
+    assert checkpoint.history["val_loss"] == losses
+    checkpoint.restore_best()
+    np.testing.assert_array_equal(model.get_weights()[0], weights[2])
 
 
 def test_a_full_disk_is_said_and_training_goes_on(model, tmp_path, monkeypatch):
