@@ -53,7 +53,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return source
-    data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    data = source if isinstance(source, bytes) else read_bytes(source)
     # What Pillow warns of here either raises below or does no harm.
     warnings.filterwarnings("ignore", module="PIL", append=True)
     try:
@@ -72,7 +72,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     return image
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
     """Read a file unless it is too large for a photograph.
 
     Args:

@@ -141,7 +141,11 @@ def _label_by_folder(images: list) -> tuple[int, dict]:
 
 def _check_folders(folder: Path, depth: int, files: list, labels: dict) -> None:
     """Raise ValueError for an empty class, or folders one level too high."""
-    filled = {p[: depth + 1] for p in files if is_wanted(PurePosixPath(*p))}
+    filled = set()
+    for parts in files:  # one image fills a folder: the others need no look
+        top = parts[: depth + 1]
+        if top not in filled and is_wanted(PurePosixPath(*parts)):
+            filled.add(top)
     for root in sorted({parts[:depth] for parts in labels}):
         for path in sorted(folder.joinpath(*root).iterdir()):
             seen = path.is_dir() and not is_clutter(path.name)
