@@ -49,6 +49,8 @@ _MODULES = {
     ),
     "runs": ("load_split", "save_split"),
     "saving": ("load_model", "load_uncertainty", "save_model"),
+    "sharded": ("extract_shards", "predict_shards", "prepare_shards"),
+    "shards": ("open_shards",),
     "sources": ("dataset_dir", "fetch"),
     "splits": ("split", "split_rows"),
     "suspects": ("suspect_labels",),

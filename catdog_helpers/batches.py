@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from PIL import Image
 
+from catdog_helpers.shards import Shards
+
 EXTENT = Image.Transform.EXTENT  # nearest pixels of a rectangle
 
 
@@ -15,7 +17,8 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         images: `(n, side, side, 3)` uint8 images in [0, 255]; with neither
-            `augment` nor `size` any array of `n` rows, e.g. features.
+            `augment` nor `size` any array of `n` rows, e.g. features, or the
+            shards of one: see `open_shards`.
         labels: `(n,)` integers, the class of each row of `images`.
         rows: Row numbers to serve; all of them if `None`.
         batch_size: Rows in a batch; the last one may be smaller.
@@ -46,8 +49,10 @@ class Batches(keras.utils.PyDataset):
         seed: int = 0,
     ):
         super().__init__()
-        # Still on disk, but without a memory map's slow bookkeeping
-        self.images, self.labels = np.asarray(images), np.asarray(labels)
+        if not isinstance(images, Shards):
+            # Still on disk, but without a memory map's slow bookkeeping
+            images = np.asarray(images)
+        self.images, self.labels = images, np.asarray(labels)
         self.rows = np.arange(len(images)) if rows is None else np.array(rows)
         self.batch_size, self.shuffle = batch_size, shuffle
         self.augment, self.size, self.scale = augment, size, scale

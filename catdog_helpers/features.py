@@ -119,15 +119,24 @@ def _run(
         x = images[batch].astype(np.float32)
         x = model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
         x = x.astype(np.float32)  # NumPy has no bfloat16 of its own
-        with np.errstate(over="ignore"):
-            out[batch] = x
-        if not np.isfinite(out[batch]).all():
+        try:
+            out[batch] = as_dtype(x, dtype)
+        except ValueError:
             partial.unlink()
-            raise ValueError(
-                f"features as large as {np.abs(x).max():.3g} do not fit "
-                f"{out.dtype}: use dtype='float32'"
-            )
+            raise
     out.flush()
+
+
+def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Store features in fewer bits; raise ValueError if one is too large."""
+    with np.errstate(over="ignore"):
+        stored = x.astype(dtype)
+    if not np.isfinite(stored).all():
+        raise ValueError(
+            f"features as large as {np.abs(x).max():.3g} do not fit "
+            f"{stored.dtype}: use dtype='float32'"
+        )
+    return stored
 
 
 def _layers(model) -> list:

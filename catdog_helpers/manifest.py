@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
 
     def decode(first: int) -> list[dict]:
         some = range(first, min(first + AT_ONCE, len(paths)))
-        return [_decode_one(paths[row], images, row) for row in some]
+        return [decode_one(paths[row], images, row) for row in some]
 
     rows = []
     # Threads are enough: Pillow and hashlib work without holding the GIL.
@@ -147,12 +148,27 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
     return manifest
 
 
-def _decode_one(path: str, images: np.ndarray, row: int) -> dict:
+def decode_one(
+    path: str | Path, images: np.ndarray, row: int, read: Callable = read_bytes
+) -> dict:
+    """Decode a photograph into a row of an array, and say what it was.
+
+    Args:
+        path: The file, or what `read` takes.
+        images: Shape `(n, side, side, 3)`, `uint8`; changed in place, unless
+            the photograph is rejected.
+        row: Which row of it.
+        read: Gives the bytes of `path`, or raises ValueError or OSError.
+
+    Returns:
+        `sha256`, `width`, `height`, `format`, `mode`, `status`, `reason` as
+        in a manifest, and the `hash` by which copies are found.
+    """
     found = dict.fromkeys(("width", "height", "hash"), 0)
     text = dict.fromkeys(("sha256", "format", "mode", "reason"), "")
     found |= text | {"status": "ok"}
     try:
-        data = read_bytes(path)
+        data = read(path)
         found["sha256"] = hashlib.sha256(data).hexdigest()
         image = open_image(data)
         found |= {"format": image.format, "mode": image.mode}

@@ -60,7 +60,7 @@ def find_photographs(
             source = (source["name"], bytes(source["content"]))
         if isinstance(source, (bytes, Image.Image)):
             name = getattr(source, "filename", "") or f"photograph {number}"
-            source = (_printable(name), source)
+            source = (printable(name), source)
         if isinstance(source, tuple):
             yield from _in_memory(*source)
         elif "://" in str(source):
@@ -94,7 +94,7 @@ def _at_path(path: str) -> Iterator[Photograph]:
         yield from _in_folder(path)
     elif os.path.exists(path):
         is_zip = path.lower().endswith(".zip") and zipfile.is_zipfile(path)
-        yield from _in_zip(path, _printable(path)) if is_zip else [_file(path)]
+        yield from _in_zip(path, printable(path)) if is_zip else [_file(path)]
     elif glob.has_magic(path) and (found := glob.glob(path, recursive=True)):
         for match in sorted(found):
             # `**` finds a folder and, besides, all that is in it.
@@ -152,7 +152,7 @@ def _member(archive, member, path: str) -> Photograph:
         except Exception as error:  # a damaged zip raises nearly anything
             raise ValueError(f"damaged in its zip: {error}") from None
 
-    return Photograph(_printable(path), read)
+    return Photograph(printable(path), read)
 
 
 def _file(path: str) -> Photograph:
@@ -161,16 +161,16 @@ def _file(path: str) -> Photograph:
             raise ValueError("no regular file")
         return read_bytes(Path(path))
 
-    return Photograph(_printable(path), read)
+    return Photograph(printable(path), read)
 
 
 def _failing(path: str, reason: str) -> Photograph:
     def read():
         raise ValueError(reason)
 
-    return Photograph(_printable(path), read)
+    return Photograph(printable(path), read)
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
     """Give bytes that are no UTF-8 as escapes, which any table can hold."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -64,14 +64,41 @@ def predict(
         ValueError: If these do not belong together, or `csv` is another
             table, or there is an address and `allow_urls` is false.
     """
-    model, card = load_model(model_path)
-    uncertainty = load_uncertainty(model_path, card)
-    compute = _prepare(model, uncertainty, mirror, batch_size)
+    answer, card = load_predictor(model_path, batch_size, mirror)
     name = f"{card['weights_sha256'][:12]}{' mirrored' if mirror else ''}"
     with Answers(csv, sort, model=name) as answers:
         found = find_photographs(sources, allow_urls=allow_urls)
         found = (p for p in found if p.path not in answers)
-        decoded = _decode_ahead(found, card["image_size"], 4 * batch_size)
+        for photograph, x, row in answer(found):
+            answers.add(row, photograph)
+            if with_images:
+                row["image"] = None if isinstance(x, str) else x
+            yield row
+
+
+def load_predictor(
+    model_path: str | Path, batch_size: int = 32, mirror: bool = False
+) -> tuple[Callable, dict]:
+    """Load a model, with what it takes to answer photograph by photograph.
+
+    Args:
+        model_path: As for `predict`.
+        batch_size: As for `predict`.
+        mirror: As for `predict`.
+
+    Returns:
+        answer: Function from photographs, as `find_photographs` yields them,
+            to an iterator over: each of them, its pixels (or the reason why
+            there are none), and its row as `predict` yields it.
+        card: The model's card.
+    """
+    model, card = load_model(model_path)
+    uncertainty = load_uncertainty(model_path, card)
+    compute = _prepare(model, uncertainty, mirror, batch_size)
+
+    def answer(photographs: Iterable[Photograph]) -> Iterator[tuple]:
+        size, ahead = card["image_size"], 4 * batch_size
+        decoded = decode_ahead(photographs, size, ahead)
         while batch := list(islice(decoded, batch_size)):
             images = [x for _, x in batch if not isinstance(x, str)]
             outputs = compute(images) if images else iter(())
@@ -82,10 +109,9 @@ def predict(
                     row["error"] = x
                 else:
                     row |= _judge(*next(outputs), card["class_names"])
-                answers.add(row, photograph)
-                if with_images:
-                    row["image"] = None if isinstance(x, str) else x
-                yield row
+                yield photograph, x, row
+
+    return answer, card
 
 
 def _prepare(model, uncertainty: dict | None, mirror: bool, batch_size: int):
@@ -125,7 +151,7 @@ def _judge(probabilities: np.ndarray, strange: bool, names: list[str]) -> dict:
     return row | {"verdict": verdict, "error": ""}
 
 
-def _decode_ahead(
+def decode_ahead(
     photographs: Iterable[Photograph], image_size: int, ahead: int
 ) -> Iterator[tuple[Photograph, np.ndarray | str]]:
     """Read photographs in threads, in order, at most `ahead` of the reader."""

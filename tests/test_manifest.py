@@ -140,7 +140,7 @@ def test_nothing_in_the_folder_changes(odd_folder, tmp_path):
 
 def test_prepared_images_are_used_again(odd_folder, tmp_path, monkeypatch):
     images, manifest = prepare(odd_folder, tmp_path / "data", 32)
-    monkeypatch.setattr(module, "_decode_one", None)
+    monkeypatch.setattr(module, "decode_one", None)
     again, same = prepare(odd_folder, tmp_path / "data", 32)
     assert np.array_equal(images, again)
     pd.testing.assert_frame_equal(manifest, same)
@@ -150,7 +150,7 @@ def test_each_image_size_is_kept(photographs, tmp_path, monkeypatch):
     folder = photographs(tmp_path / "photos", {"a": 2, "b": 2})
     prepare(folder, tmp_path / "data", 8)
     prepare(folder, tmp_path / "data", 16)
-    monkeypatch.setattr(module, "_decode_one", None)
+    monkeypatch.setattr(module, "decode_one", None)
     assert prepare(folder, tmp_path / "data", 8)[0].shape[1] == 8
 
 
