@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -19,33 +19,46 @@ BLOCKS = 10_000  # units that Ray keeps account of, at most
 
 
 def run_shards(
-    step: type,
+    step: Callable,
+    source: Store,
+    target: Store,
     options: dict,
-    names: list[str],
+    *,
     engine: str | None = None,
     workers: int | None = None,
-) -> None:
-    """Do a step for each shard.
+    gpu: bool = False,
+) -> int:
+    """Do a step for each shard that is missing.
 
     Args:
-        step: Class; `step(**options)` is made once per worker, and what is
-            made is called with the name of each shard; `step.computes` says
-            whether it gains by a GPU.
-        options: Its arguments; they travel to the workers.
-        names: Of the shards.
-        engine: `None`: here, one after the other. "ray": by Ray's workers,
-            of the cluster that `ray.init` or `RAY_ADDRESS` names, or else of
-            one that is started on this machine.
+        step: `step(source, target, **options)` is called once per worker, and
+            what it returns is called with each shard's name and table, to
+            give the table, and the array if any, that are written.
+        source: The shards to work on.
+        target: Where the results go.
+        options: What travels to the workers besides.
+        engine: `None`: here, one shard after the other. "ray": by Ray's
+            workers, of the cluster that `ray.init` or `RAY_ADDRESS` names, or
+            else of one that is started on this machine.
         workers: How many; one per GPU, or per CPU core, if `None`.
+        gpu: Whether a GPU, if there are any, makes the step faster.
+
+    Returns:
+        The number of shards that were made.
+
+    Raises:
+        ValueError: If a shard cannot be made.
     """
-    if not names:
-        return
-    if engine == "ray":
-        done = _with_ray(step, options, names, workers)
+    names = sorted(set(source.names()) - set(target.names()))
+    given = (step, source.address, target.address, options)
+    if engine == "ray" and names:
+        done = _with_ray(given, names, workers, gpu)
     else:
-        done = map(step(**options), names)
-    for _ in tqdm(done, step.__name__.lower(), len(names), unit=" shards"):
+        done = map(_Worker(*given).do, names) if names else ()
+    bar = step.__name__.removesuffix("_step")
+    for _ in tqdm(done, bar, len(names), unit=" shards"):
         pass
+    return len(names)
 
 
 def check_engine(engine: str | None) -> None:
@@ -54,31 +67,29 @@ def check_engine(engine: str | None) -> None:
         raise ValueError(
             f"`engine` must be None or 'ray'. Received: {engine!r}"
         )
-    if engine == "ray":
+    if engine:
         require("ray")
 
 
-def _with_ray(step, options, names, workers) -> Iterator[str]:
+def _with_ray(given, names, workers, gpu) -> Iterator[dict]:
     import ray.data
 
-    keras = sys.modules.get("keras")
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # the bar says all
     if not ray.is_initialized():
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         ray.init(include_dashboard=False, **quiet)
     have = ray.cluster_resources()
-    gpus = int(have.get("GPU", 0)) if step.computes else 0
+    gpus = int(have.get("GPU", 0)) if gpu else 0
     workers = min(workers or gpus or int(have["CPU"]), len(names))
-    items = [{"name": name} for name in names]
+    keras = sys.modules.get("keras")
     data = ray.data.from_items(
-        items, override_num_blocks=min(BLOCKS, len(names))
+        [{"name": name} for name in names],
+        override_num_blocks=min(BLOCKS, len(names)),
     )
-    given = {"step": step, "options": options}
-    given["backend"] = keras and keras.backend.backend()
     # A worker that dies is started again, and does its shard again.
     done = data.map_batches(
         _Worker,
-        fn_constructor_kwargs=given,
+        fn_constructor_args=(*given, keras and keras.config.backend()),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
@@ -88,21 +99,27 @@ def _with_ray(step, options, names, workers) -> Iterator[str]:
     for row in done.iter_rows():
         if row["error"]:
             raise ValueError(f"shard {row['name']}: {row['error']}")
-        yield row["name"]
+        yield row
 
 
 class _Worker:
-    """What Ray starts in each of its processes."""
+    """Does the step for one shard after the other; Ray starts many of it."""
 
-    def __init__(self, step: type, options: dict, backend: str | None):
+    def __init__(self, step, source, target, options, backend=None):
         if backend:
             os.environ["KERAS_BACKEND"] = backend
-        self.step = step(**options)
+        self.source, self.target = Store(source), Store(target)
+        self.make = step(self.source, self.target, **options)
+
+    def do(self, name: str) -> None:
+        if not self.target.has(f"{name}.parquet"):
+            made = self.make(name, self.source.table(name))
+            self.target.write(name, *made)
 
     def __call__(self, batch: dict) -> dict:
         error = ""
         try:
-            self.step(str(batch["name"][0]))
+            self.do(str(batch["name"][0]))
         except (ValueError, OSError) as reason:  # Ray's own tale has 50 lines
             error = str(reason)
         return batch | {"error": [error]}

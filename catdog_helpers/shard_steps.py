@@ -1,6 +1,6 @@
 """What is done with a shard: decode it, extract its features, predict it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -14,33 +14,21 @@ from catdog_helpers.photographs import Photograph
 from catdog_helpers.store import Store
 
 
-class Prepare:
-    """Decode photographs: pixels, and what was found.
+def prepare_step(source: Store, target: Store, image_size: int) -> Callable:
+    """Make what decodes a shard: pixels, and what was found.
 
     Args:
-        source: Address of the shards; each has a column `path`.
-        target: Address of the folder for the results.
+        source: Shards with a column `path`.
+        target: Where the results go.
         image_size: Side of the square images in pixels.
+
+    Returns:
+        Function from a shard's name and table to what is written.
     """
+    from catdog_helpers.manifest import decode_one
 
-    computes = False  # whether a GPU makes it faster
-
-    def __init__(self, source: str, target: str, image_size: int):
-        self.source, self.target = Store(source), Store(target)
-        self.image_size = image_size
-
-    def __call__(self, name: str) -> str:
-        """Do the step for a shard, unless its result is there."""
-        if not self.target.has(f"{name}.parquet"):
-            made = self.make(name, self.source.table(name))
-            self.target.write(name, *made)
-        return name
-
-    def make(self, name: str, table: pd.DataFrame) -> tuple:
-        """Give the table, and the array, that are written."""
-        from catdog_helpers.manifest import decode_one
-
-        shape = (len(table), self.image_size, self.image_size, 3)
+    def make(name: str, table: pd.DataFrame) -> tuple:
+        shape = (len(table), image_size, image_size, 3)
         images = np.zeros(shape, np.uint8)
 
         def decode(row: int) -> dict:
@@ -51,110 +39,79 @@ class Prepare:
         found["hash"] = found.hash.astype(np.uint64)
         return table.assign(**found), images
 
+    return make
 
-class Extract(Prepare):
-    """Run a frozen model: features, and why some are missing.
+
+def extract_step(
+    source: Store,
+    target: Store,
+    image_size: int,
+    mirrored: bool,
+    dtype: str,
+    batch_size: int,
+) -> Callable:
+    """Make what runs a frozen model: features, and why some are missing.
 
     Args:
-        source: As for `Prepare`, or its `target`.
-        target: Also has the model, as `model/model.keras`.
+        source: Shards with a column `path`, or what `prepare_step` gave.
+        target: It has the model in `model/`.
         image_size: Side of the images in pixels.
         mirrored: Flip the images left to right first.
         dtype: Of the features.
         batch_size: Images at a time.
+
+    Returns:
+        Function from a shard's name and table to what is written.
     """
+    from catdog_helpers.features import as_dtype
+    from catdog_helpers.saving import read_keras
 
-    computes = True
+    with Store(f"{target.address}/model").local() as folder:
+        model = read_keras(folder / "model.keras")
+    shape = (batch_size, image_size, image_size, 3)
+    row_shape = model.compute_output_shape(shape)[1:]
 
-    def __init__(
-        self,
-        source: str,
-        target: str,
-        image_size: int,
-        mirrored: bool,
-        dtype: str,
-        batch_size: int,
-    ):
-        from catdog_helpers.saving import read_keras
-
-        super().__init__(source, target, image_size)
-        self.mirrored, self.dtype = mirrored, dtype
-        self.batch_size = batch_size
-        with Store(f"{target}/model").local() as folder:
-            self.model = read_keras(folder / "model.keras")
-
-    def make(self, name: str, table: pd.DataFrame) -> tuple:
-        """Give the table, and the array, that are written."""
-        from catdog_helpers.features import as_dtype
-
-        shape = (self.batch_size, self.image_size, self.image_size, 3)
-        row_shape = self.model.compute_output_shape(shape)[1:]
-        features = np.zeros((len(table), *row_shape), self.dtype)
-        images, reasons = self._images(name, table), []
-        while batch := list(islice(images, self.batch_size)):
+    def make(name: str, table: pd.DataFrame) -> tuple:
+        features = np.zeros((len(table), *row_shape), dtype)
+        images, reasons = _images(source, name, table, shape), []
+        while batch := list(islice(images, batch_size)):
             x = np.zeros(shape, np.float32)  # always one: compiled once
             good = [i for i, y in enumerate(batch) if not isinstance(y, str)]
             for i in good:
                 x[i] = batch[i]
-            y = self.model.predict_on_batch(
-                x[:, :, ::-1] if self.mirrored else x
-            )
+            y = model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
             rows = np.array(good, dtype=int) + len(reasons)
-            features[rows] = as_dtype(y.astype(np.float32)[good], self.dtype)
+            features[rows] = as_dtype(y.astype(np.float32)[good], dtype)
             reasons += [x if isinstance(x, str) else "" for x in batch]
         return table.assign(reason=reasons), features
 
-    def _images(self, name, table) -> Iterator[np.ndarray | str]:
-        """Yield pixels, prepared or decoded now, or why there are none."""
-        from catdog_helpers.prediction import decode_ahead
-
-        if not self.source.has(f"{name}.npy"):
-            size, ahead = self.image_size, 4 * self.batch_size
-            decoded = decode_ahead(_photographs(table), size, ahead)
-            return (x for _, x in decoded)
-        images = self.source.array(name)
-        side = (self.image_size, self.image_size, 3)
-        if images.shape[1:] != side or images.dtype != np.uint8:
-            raise ValueError(
-                f"{self.source.address} must have images of {side}, uint8. "
-                f"Received: {images.shape[1:]}, {images.dtype}"
-            )
-        pairs = zip(images, table.reason, strict=True)
-        return (reason or image for image, reason in pairs)
+    return make
 
 
-class Predict(Prepare):
-    """Answer: the rows that `predict` yields.
+def predict_step(
+    source: Store, target: Store, model: str, mirror: bool, batch_size: int
+) -> Callable:
+    """Make what answers: the rows that `predict` yields.
 
     Args:
-        source: As for `Prepare`.
-        target: Also has the model and what belongs to it, in `model/`.
-        model_name: Of its `.keras` file.
+        source: Shards with a column `path`.
+        target: It has the model, and what belongs to it, in `model/`.
+        model: Name of its `.keras` file.
         mirror: Look at each photograph twice.
         batch_size: Photographs at a time.
+
+    Returns:
+        Function from a shard's name and table to what is written.
     """
+    from catdog_helpers.prediction import load_predictor
 
-    computes = True
+    with Store(f"{target.address}/model").local() as folder:
+        answer, _ = load_predictor(folder / model, batch_size, mirror)
 
-    def __init__(
-        self,
-        source: str,
-        target: str,
-        model_name: str,
-        mirror: bool,
-        batch_size: int,
-    ):
-        from catdog_helpers.prediction import load_predictor
+    def make(name: str, table: pd.DataFrame) -> tuple:
+        return (pd.DataFrame(row for *_, row in answer(_photographs(table))),)
 
-        self.source, self.target = Store(source), Store(target)
-        with Store(f"{target}/model").local() as folder:
-            path = folder / model_name
-            self.answer, _ = load_predictor(path, batch_size, mirror)
-
-    def make(self, name: str, table: pd.DataFrame) -> tuple:
-        """Give the table that is written."""
-        rows = [row for *_, row in self.answer(_photographs(table))]
-        return (pd.DataFrame(rows),)
+    return make
 
 
 def read_address(path: str) -> bytes:
@@ -189,3 +146,21 @@ def read_address(path: str) -> bytes:
 def _photographs(table: pd.DataFrame) -> Iterator[Photograph]:
     for path in table.path:
         yield Photograph(path, partial(read_address, path))
+
+
+def _images(source: Store, name: str, table: pd.DataFrame, shape) -> Iterator:
+    """Yield pixels, prepared or decoded now, or why there are none."""
+    from catdog_helpers.prediction import decode_ahead
+
+    if not source.has(f"{name}.npy"):
+        ahead = 4 * shape[0]
+        decoded = decode_ahead(_photographs(table), shape[1], ahead)
+        return (x for _, x in decoded)
+    images = source.array(name)
+    if images.shape[1:] != shape[1:] or images.dtype != np.uint8:
+        raise ValueError(
+            f"{source.address} must have images of {shape[1:]}, uint8. "
+            f"Received: {images.shape[1:]}, {images.dtype}"
+        )
+    pairs = zip(images, table.reason, strict=True)
+    return (reason or image for image, reason in pairs)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from catdog_helpers.engine import check_engine, run_shards, to_listing
-from catdog_helpers.shard_steps import Extract, Predict, Prepare
+from catdog_helpers.shard_steps import extract_step, predict_step, prepare_step
 from catdog_helpers.store import Store
 
 PER_SHARD = 2048  # 226 MB of pixels at 192 px, 5 MB of MobileNetV2's features
@@ -16,10 +16,7 @@ def prepare_shards(
     source: Source,
     target: str | Path,
     image_size: int,
-    *,
-    per_shard: int = PER_SHARD,
-    engine: str | None = None,
-    workers: int | None = None,
+    **how: int | str | None,
 ) -> int:
     """Decode photographs as `prepare` does, into shards at any address.
 
@@ -32,9 +29,9 @@ def prepare_shards(
         target: Folder, at any address, that gets a `.npy` of pixels and a
             `.parquet` of what was found for each shard.
         image_size: Side of the square images in pixels.
-        per_shard: Photographs in a shard; a worker holds one in memory.
-        engine: `None`, or "ray" for many processes or machines.
-        workers: As for Ray's cluster; one per CPU core, or per GPU, if `None`.
+        how: `per_shard`, photographs in a shard, of which a worker holds one
+            in memory (default 2048); `engine`, `None` or "ray" for many
+            processes or machines; `workers`, one per GPU or core by default.
 
     Returns:
         The number of shards that were made; the others were there.
@@ -43,9 +40,7 @@ def prepare_shards(
         ValueError: If there are no photographs, or `target` has other shards.
         ImportError: If `pip install 'catdog-helpers[ray]'` is needed.
     """
-    options = {"image_size": image_size}
-    run = {"per_shard": per_shard, "engine": engine, "workers": workers}
-    return _run(Prepare, source, target, options, **run)
+    return _run(prepare_step, source, target, {"image_size": image_size}, **how)
 
 
 def extract_shards(
@@ -58,9 +53,7 @@ def extract_shards(
     batch_size: int = 32,
     dtype: str = "float16",
     precision: str | None = None,
-    per_shard: int = PER_SHARD,
-    engine: str | None = None,
-    workers: int | None = None,
+    **how: int | str | None,
 ) -> int:
     """Run a frozen model over photographs, into shards at any address.
 
@@ -78,9 +71,7 @@ def extract_shards(
         batch_size: Images at a time; changes only speed and memory.
         dtype: Of the features. "float16" halves them.
         precision: To compute in; `None` for `best_precision` of this machine.
-        per_shard: As for `prepare_shards`.
-        engine: As for `prepare_shards`.
-        workers: As for `prepare_shards`.
+        how: As for `prepare_shards`.
 
     Returns:
         The number of shards that were made; the others were there.
@@ -97,12 +88,11 @@ def extract_shards(
     options = {"image_size": image_size or model.input_shape[1]}
     options |= {"mirrored": mirrored, "dtype": dtype}
     known = {"weights": weights_sha256(model), "precision": precision}
-    run = {"per_shard": per_shard, "engine": engine, "workers": workers}
+    given = (source, target, options, batch_size, known)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         with_precision(model, precision).save(path)
-        run |= {"files": [path], "known": known, "batch_size": batch_size}
-        return _run(Extract, source, target, options, **run)
+        return _run(extract_step, *given, [path], **how)
 
 
 def predict_shards(
@@ -112,9 +102,7 @@ def predict_shards(
     *,
     batch_size: int = 32,
     mirror: bool = False,
-    per_shard: int = PER_SHARD,
-    engine: str | None = None,
-    workers: int | None = None,
+    **how: int | str | None,
 ) -> int:
     """Predict the class of photographs, into shards at any address.
 
@@ -127,9 +115,7 @@ def predict_shards(
             each shard, with the columns that `predict` yields.
         batch_size: Photographs at a time; changes only speed and memory.
         mirror: As for `predict`.
-        per_shard: As for `prepare_shards`.
-        engine: As for `prepare_shards`.
-        workers: As for `prepare_shards`.
+        how: As for `prepare_shards`.
 
     Returns:
         The number of shards that were made; the others were there.
@@ -145,37 +131,36 @@ def predict_shards(
     path = Path(model_path)
     _, card = load_model(path)
     files = [path.with_suffix(s) for s in (".keras", ".json", ".npz")]
-    run = {"per_shard": per_shard, "engine": engine, "workers": workers}
-    run |= {"files": [file for file in files if file.is_file()]}
-    run |= {"known": {"weights": card["weights_sha256"]}}
-    run |= {"batch_size": batch_size}
-    options = {"model_name": path.name, "mirror": mirror}
-    return _run(Predict, source, target, options, **run)
+    files = [file for file in files if file.is_file()]
+    options = {"model": path.name, "mirror": mirror}
+    known = {"weights": card["weights_sha256"]}
+    given = (source, target, options, batch_size, known, files)
+    return _run(predict_step, *given, **how)
 
 
 def _run(
     step,
-    source,
-    target,
+    source: Source,
+    target: str | Path,
     options: dict,
-    *,
-    per_shard: int,
-    engine: str | None,
-    workers: int | None,
-    files: Iterable[Path] = (),
+    batch_size: int | None = None,
     known: dict | None = None,
-    **speed: int,
+    files: Iterable[Path] = (),
+    *,
+    per_shard: int = PER_SHARD,
+    engine: str | None = None,
+    workers: int | None = None,
 ) -> int:
     check_engine(engine)
     target = Store(target)
     source = to_listing(source, target, per_shard)
-    names = source.names()
-    parts = {"step": step.__name__.lower(), "source": source.address}
-    target.claim(parts | {"shards": len(names)} | (known or {}) | options)
+    parts = {"step": step.__name__, "source": source.address}
+    parts |= {"shards": len(source.names())}
+    target.claim(parts | (known or {}) | options)
     model = Store(f"{target.address}/model")
     for file in files:  # where every worker finds it
         model.put(file.name, lambda f, file=file: f.write(file.read_bytes()))
-    missing = sorted(set(names) - set(target.names()))
-    options = {"source": source.address, "target": target.address} | options
-    run_shards(step, options | speed, missing, engine, workers)
-    return len(missing)
+    if batch_size:  # what changes no result is not claimed
+        options |= {"batch_size": batch_size}
+    run = {"engine": engine, "workers": workers, "gpu": bool(files)}
+    return run_shards(step, source, target, options, **run)

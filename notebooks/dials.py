@@ -5,6 +5,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -183,6 +184,13 @@ def _out(text: str) -> str:
     return _path(text)
 
 
+def _engine(text: str) -> str | None:
+    engine = _one_of({"None": None, "ray": "ray"})(text)
+    if engine and not find_spec(engine):
+        raise DialError("needs Ray: pip install 'catdog-helpers[ray]'.")
+    return engine
+
+
 def _one_of(values: dict) -> Callable:
     def parse(text: str):
         if text not in values:
@@ -223,6 +231,7 @@ DIALS = {
     "TEST": _whole(1),
     "EPOCHS": _whole(1),
     "BATCH_SIZE": _whole(1),
+    "ENGINE": _engine,
     "PRECISION": _one_of({x: x for x in ("float32", "bfloat16", "float16")}),
     "REUSE": _one_of({"True": True, "False": False}),
     "SEEDS": _whole(1),

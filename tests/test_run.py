@@ -128,6 +128,7 @@ def test_known_names_are_those_of_the_package():
         ("NOTEBOOKS=x", "such as 1-6,9"),
         ("PRECISION=int8", "float32, bfloat16, float16"),
         ("REUSE=no", "True, False"),
+        ("ENGINE=spark", "None, ray"),
         ("BASES=VGG16,Inception", "Did you mean InceptionV3?"),
         ("BASES=MobileNetV2:no.h5", "imagenet, None, or a file"),
     ],
@@ -158,6 +159,15 @@ def test_several_bases_with_weights(tmp_path, monkeypatch):
     expected = f"VGG16,MobileNetV2:{tmp_path}/w.h5,{tmp_path}/own.keras"
     assert dials.parse_dials([given])["BASES"] == expected
     assert dials.parse_dials(["BASES=all"])["BASES"] == "all"
+
+
+def test_an_engine_that_is_not_installed_is_named(monkeypatch, capsys):
+    assert dials.parse_dials(["ENGINE=None"])["ENGINE"] is None
+    monkeypatch.setattr(dials, "find_spec", lambda _: None)
+    assert run.main(["ENGINE=ray"]) == 2
+    assert "pip install 'catdog-helpers[ray]'" in capsys.readouterr().err
+    monkeypatch.setattr(dials, "find_spec", lambda _: True)
+    assert dials.parse_dials(["ENGINE=ray"])["ENGINE"] == "ray"
 
 
 def test_wrong_argument_needs_no_tensorflow():

@@ -17,6 +17,7 @@ from catdog_helpers.batches import Batches
 from catdog_helpers.features import extract_features
 from catdog_helpers.manifest import prepare
 from catdog_helpers.prediction import predict
+from catdog_helpers.runs import save_split
 from catdog_helpers.saving import save_model
 from catdog_helpers.sharded import (
     extract_shards,
@@ -24,6 +25,7 @@ from catdog_helpers.sharded import (
     prepare_shards,
 )
 from catdog_helpers.shards import Shards, open_shards
+from catdog_helpers.splits import split
 from catdog_helpers.store import Store
 from catdog_helpers.transfer import build_head
 
@@ -465,3 +467,25 @@ def test_what_fails_in_a_worker_is_one_line(cluster, photos, tmp_path):
     listing.write("b", table)
     assert prepare_shards(*given) == 1
     assert len(open_shards(tmp_path / "target")[1]) == 2
+
+
+@pytest.mark.slow
+def test_notebook_3_gets_the_same_features_from_a_cluster(
+    cluster, photographs, tmp_path, monkeypatch
+):
+    import run as runner
+
+    folder = photographs(tmp_path / "photos", {"cat": 50, "dog": 50}, side=64)
+    images, manifest = prepare(folder, tmp_path / "data", 64)
+    manifest = split(manifest, train=60, validation=20, test=20)
+    out, about = tmp_path / "run", {"dataset": "tiny", "folder": folder}
+    save_split(out, images, manifest, **about, seed=0)
+    address = cluster.get_runtime_context().gcs_address
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    dials = {"BASE": "sample", "EPOCHS": 2, "ENGINE": "ray", "OUT": str(out)}
+    name = "03_vgg16_bottleneck_features.ipynb"
+    runner.run(dials, [ROOT / "notebooks" / name])
+    printed = (out / "notebooks" / name).read_text("utf-8")
+    assert "validation accuracy of a head trained from shards: 0." in printed
+    (made,) = out.glob("shards-*")
+    assert open_shards(made)[0].shape == (100, 64)
