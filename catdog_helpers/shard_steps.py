@@ -75,7 +75,7 @@ def extract_step(
         features = np.zeros((len(table), *row_shape), dtype)
         images, reasons = _images(source, name, table, shape), []
         while batch := list(islice(images, batch_size)):
-            x = np.zeros(shape, np.float32)  # always one: compiled once
+            x = np.zeros(shape, np.uint8)  # always one: compiled once
             good = [i for i, y in enumerate(batch) if not isinstance(y, str)]
             for i in good:
                 x[i] = batch[i]

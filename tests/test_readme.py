@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record
+from benchmarks import record, scale
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 FOLDER = ROOT / "benchmarks" / "results"
-# That of the benchmark has a table of its own: see test_benchmark.py
-RECORDS = sorted({*FOLDER.glob("*.json")} - {FOLDER / "benchmark.json"})
+# Two have tables of their own: see test_benchmark.py, and below
+OTHERS = {FOLDER / "benchmark.json", FOLDER / "scale.json"}
+RECORDS = sorted({*FOLDER.glob("*.json")} - OTHERS)
 
 
 def test_there_are_records():
@@ -35,8 +36,27 @@ def test_a_changed_figure_would_be_noticed():
     assert record.write_into(README, path.stem, table) != README
 
 
+def test_the_cost_of_many_photographs_is_the_record():
+    found = json.loads((FOLDER / "scale.json").read_text("utf-8"))
+    table = scale.to_table(found)
+    assert table in README
+    assert record.write_into(README, "scale", table) == README
+    found["steps"]["extract"]["all cores"] *= 1.1
+    assert scale.to_table(found) != table
+
+
+def test_hours_are_photographs_by_their_rate():
+    """Two seconds of 12 are the start; 1,000 in ten are 100 a second."""
+    step = {"photographs": 1001, "plain": 12.0, "plain, start": 2.0}
+    for engine in ("one worker", "all cores"):
+        step |= {engine: 22.0, f"{engine}, start": 2.0}
+    found = json.loads((FOLDER / "scale.json").read_text("utf-8"))
+    found["steps"] = dict.fromkeys(scale.STEPS, step)
+    assert "| prepare | 100 | 50 | 50 | 5.6 | 5,556 |" in scale.to_table(found)
+
+
 def test_records_name_no_path_of_a_machine():
-    for path in RECORDS:
+    for path in FOLDER.glob("*.json"):
         assert not re.search(r'"/|[A-Z]:\\\\', path.read_text("utf-8"))
 
 
