@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,25 +147,10 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
     return manifest
 
 
-def decode_one(
-    path: str | Path, images: np.ndarray, row: int, read: Callable = read_bytes
-) -> dict:
-    """Decode a photograph into a row of an array, and say what it was.
-
-    Args:
-        path: The file, or what `read` takes.
-        images: Shape `(n, side, side, 3)`, `uint8`; changed in place, unless
-            the photograph is rejected.
-        row: Which row of it.
-        read: Gives the bytes of `path`, or raises ValueError or OSError.
-
-    Returns:
-        `sha256`, `width`, `height`, `format`, `mode`, `status`, `reason` as
-        in a manifest, and the `hash` by which copies are found.
-    """
-    found = dict.fromkeys(("width", "height", "hash"), 0)
-    text = dict.fromkeys(("sha256", "format", "mode", "reason"), "")
-    found |= text | {"status": "ok"}
+def decode_one(path, images: np.ndarray, row: int, read=read_bytes) -> dict:
+    """Decode what `read(path)` gives into a row; say what was found."""
+    found = dict.fromkeys(("width", "height", "hash"), 0) | {"status": "ok"}
+    found |= dict.fromkeys(("sha256", "format", "mode", "reason"), "")
     try:
         data = read(path)
         found["sha256"] = hashlib.sha256(data).hexdigest()
