@@ -16,6 +16,7 @@ _MODULES = {
     "comparison": ("compare_methods", "conclude", "holm", "mcnemar"),
     "costs": ("peak_memory",),
     "data_size": ("images_to_match", "measure_once", "subsets"),
+    "devices": ("on_devices", "use_devices"),
     "evaluation": ("clock", "save_result"),
     "exporting": ("export", "run_images"),
     "features": ("extract_features", "provenance"),

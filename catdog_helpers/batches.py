@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from catdog_helpers.devices import fill_up, n_devices
 from catdog_helpers.shards import Shards
 
 EXTENT = Image.Transform.EXTENT  # nearest pixels of a rectangle
@@ -21,7 +22,9 @@ class Batches(keras.utils.PyDataset):
             shards of one: see `open_shards`.
         labels: `(n,)` integers, the class of each row of `images`.
         rows: Row numbers to serve; all of them if `None`.
-        batch_size: Rows in a batch; the last one may be smaller.
+        batch_size: Rows in a batch; the last one may be smaller. Several
+            devices need a multiple of their number, and get the first rows
+            once more to fill the last batch up.
         shuffle: Whether each epoch has an order of its own.
         augment: Whether to mirror each image in every other epoch, to serve a
             random rectangle of it, stretched, and to vary its colours.
@@ -53,8 +56,14 @@ class Batches(keras.utils.PyDataset):
             # Still on disk, but without a memory map's slow bookkeeping
             images = np.asarray(images)
         self.images, self.labels = images, np.asarray(labels)
-        self.rows = np.arange(len(images)) if rows is None else np.array(rows)
-        self.batch_size, self.shuffle = batch_size, shuffle
+        if batch_size % n_devices():
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {n_devices()} devices "
+                f"that share a batch. Received: {batch_size}"
+            )
+        rows = np.arange(len(images)) if rows is None else np.array(rows)
+        self.rows, self.shuffle = fill_up(rows), shuffle
+        self.batch_size = batch_size
         self.augment, self.size, self.scale = augment, size, scale
         self.mirrored, self.epoch, self.seed = mirrored, epoch, seed
         rng = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.archive import require_space
+from catdog_helpers.devices import n_devices, run_batch, spread
 from catdog_helpers.failures import explain_memory
 from catdog_helpers.guards import check_raw_rgb
 from catdog_helpers.precision import best_precision, with_precision
@@ -83,6 +84,7 @@ def extract_features(
             options = {"mirrored": mirrored, "batch_size": batch_size}
             partial = path.with_suffix(".partial")
             fast = with_precision(model, precision)
+            fast = spread(fast) if n_devices() > 1 else fast
             with explain_memory(batch_size):
                 _run(fast, images, rows, partial, dtype, bar=bar, **options)
             seconds = time.perf_counter() - start
@@ -113,11 +115,11 @@ def _run(
     needed = len(rows) * math.prod(shape[1:]) * np.dtype(dtype).itemsize
     require_space(partial.parent, needed)
     out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
-    batches = range(0, len(rows), batch_size)
-    for first in tqdm(batches, bar, unit=" batches"):
-        batch = rows[first : first + batch_size]
+    step = batch_size * n_devices()
+    for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
+        batch = rows[first : first + step]
         x = images[batch].astype(np.float32)
-        x = model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
+        x = run_batch(model, x[:, :, ::-1] if mirrored else x)
         x = x.astype(np.float32)  # NumPy has no bfloat16 of its own
         try:
             out[batch] = as_dtype(x, dtype)

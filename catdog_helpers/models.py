@@ -1,7 +1,7 @@
 """The network that is trained from scratch, and the layers of any network."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 from keras import layers
@@ -63,6 +63,27 @@ def leaves(layer) -> Iterator[keras.Layer]:
         yield layer
     for inner in inside or ():
         yield from leaves(inner)
+
+
+def copy_layers(model, change: Callable[[keras.Layer], dict]):
+    """Copy a model, with its weights, and change how its layers are made.
+
+    Args:
+        model: A functional or sequential `keras.Model`.
+        change: Gives what is different in a layer's configuration.
+
+    Returns:
+        An uncompiled copy, with the same weights and layer names.
+    """
+
+    def copy(layer):
+        if not isinstance(layer, keras.Layer):  # an operation
+            return layer
+        return type(layer).from_config(layer.get_config() | change(layer))
+
+    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    clone.set_weights(model.get_weights())
+    return clone
 
 
 def _conv_block(x, width, *, strides=1, activation="relu"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 from keras.layers import InputLayer
 
-from catdog_helpers.models import leaves
+from catdog_helpers.models import copy_layers, leaves
 
 GPU_TENSOR_CORES = {8: "bfloat16", 7: "float16"}  # by compute capability
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
@@ -65,18 +65,10 @@ def with_precision(model: keras.Model, precision: str | None = None):
         softmax = layer.get_config().get("activation") == "softmax"
         return "float32" if softmax else policy
 
-    def copy(layer):
-        if not isinstance(layer, keras.Layer):  # an operation, of no dtype
-            return layer
-        config = layer.get_config() | {"dtype": wanted(layer)}
-        return type(layer).from_config(config)
-
     computing = [x for x in leaves(model) if not isinstance(x, InputLayer)]
     if all(layer.dtype_policy.name == wanted(layer) for layer in computing):
         return model
-    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    clone.set_weights(model.get_weights())
-    return clone
+    return copy_layers(model, lambda layer: {"dtype": wanted(layer)})
 
 
 def _is_depthwise(model) -> bool:

@@ -231,6 +231,7 @@ DIALS = {
     "TEST": _whole(1),
     "EPOCHS": _whole(1),
     "BATCH_SIZE": _whole(1),
+    "DEVICES": _whole(1),
     "ENGINE": _engine,
     "PRECISION": _one_of({x: x for x in ("float32", "bfloat16", "float16")}),
     "REUSE": _one_of({"True": True, "False": False}),

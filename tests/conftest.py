@@ -26,6 +26,7 @@ BACKEND = {
     "checkpoint",
     "costs",
     "data_size",
+    "devices",
     "evaluation",
     "features",
     "gradients",
