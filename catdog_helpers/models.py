@@ -83,6 +83,9 @@ def copy_layers(model, change: Callable[[keras.Layer], dict]):
 
     clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
     clone.set_weights(model.get_weights())
+    for old, new in zip(model.layers, clone.layers, strict=True):
+        if not old.trainable:  # a model's own flag is no part of the copy
+            new.trainable = False
     return clone
 
 

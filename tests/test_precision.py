@@ -115,3 +115,13 @@ def test_another_precision_is_refused_in_one_line():
     with pytest.raises(ValueError, match="Received: 'int8'") as caught:
         with_precision(build_cnn(32, 2), "int8")
     assert "\n" not in str(caught.value)
+
+
+def test_a_copy_of_what_is_frozen_can_be_opened():
+    model = load_base("sample", image_size=64)
+    front, back = split_base(model, None)
+    whole = join(front, back, build_head(model.output_shape[-1:], 2))
+    part = with_precision(whole, "bfloat16").get_layer("front")
+    assert not part.trainable_weights
+    part.trainable = True
+    assert part.trainable_weights
