@@ -26,7 +26,7 @@ def requirements(backend: str) -> list[str]:
     extras = project["project"]["optional-dependencies"]
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     if backend == "tensorflow":
-        return [*lines, *extras["export"], *extras["test"]]
+        return [*lines, *extras["export"], *extras["ray"], *extras["test"]]
     lines = [line for line in lines if not line.startswith("tensorflow")]
     return [*lines, *extras[backend], *extras["test"]]
 

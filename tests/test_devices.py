@@ -121,9 +121,7 @@ def test_several_devices_give_what_one_gives(number, one, tmp_path):
         assert found.shape == expected.shape, name
         # Shares are summed up in another order.
         np.testing.assert_allclose(found, expected, atol=5e-4, err_msg=name)
-    for found, expected in zip(
-        several["weights"], one["weights"], strict=True
-    ):
+    for found, expected in zip(several["weights"], one["weights"], strict=True):
         np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
