@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import random
 import time
 from pathlib import Path
 
@@ -83,8 +84,11 @@ def extract_features(
             bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
             options = {"mirrored": mirrored, "batch_size": batch_size}
             partial = path.with_suffix(".partial")
+            # A copy draws seeds; what is trained next must not depend on it.
+            state = random.getstate()
             fast = with_precision(model, precision)
             fast = spread(fast) if n_devices() > 1 else fast
+            random.setstate(state)
             with explain_memory(batch_size):
                 _run(fast, images, rows, partial, dtype, bar=bar, **options)
             seconds = time.perf_counter() - start

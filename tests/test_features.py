@@ -205,3 +205,15 @@ def test_leftovers_of_a_killed_run_are_not_taken_for_features(
         assert np.array_equal(again, expected)
         assert not list(_folder(images).glob("*.partial"))
         finished.unlink()
+
+
+def test_what_is_trained_next_begins_alike_computed_or_kept(images, rows):
+    kernels = []
+    model = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(4, 3)])
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        extract(model, images, rows, precision="bfloat16")
+        layer = layers.Dense(4)
+        layer.build((None, 3))
+        kernels.append(np.array(layer.kernel))
+    np.testing.assert_array_equal(*kernels)
