@@ -60,8 +60,11 @@ pytest := $(venv_python) -m pytest -q -ra --durations=10
 test: $(installed) ## Run the tests, except those that take minutes each
 	@KERAS_BACKEND=$(BACKEND) $(pytest) -n 2 -m '$(quick)'
 
+# What measures speed has the machine to itself.
 test-all: $(installed) ## Run the tests that take minutes each
-	@$(pytest) -m slow
+	@status=0; \
+	$(pytest) -n 2 --dist loadfile -m 'slow and not alone' || status=1; \
+	$(pytest) -m 'slow and alone' || status=1; exit $$status
 
 test-backends: ## Run the quick tests on JAX, PyTorch and with Colab's versions
 	@status=0; for set in BACKEND=jax BACKEND=torch \

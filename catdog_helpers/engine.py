@@ -108,6 +108,8 @@ class _Worker:
     def __init__(self, step, source, target, options, backend=None):
         if backend:
             os.environ["KERAS_BACKEND"] = backend
+            # There is a worker for each core.
+            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         self.source, self.target = Store(source), Store(target)
         self.make = step(self.source, self.target, **options)
 

@@ -193,6 +193,7 @@ def test_oxford_names_agree_with_its_species(shared, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_seventeen_real_breeds(shared, tmp_path):
     """206 photographs to learn from, chance 0.06; six minutes on two cores."""
     weights = shared / "weights" / "mobilenet_v2_1.0_224_no_top.weights.h5"

@@ -135,6 +135,7 @@ def test_preparing_all_takes_little_memory(shared, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(os.cpu_count() < 2, reason="one core has no second")
 def test_two_cores_prepare_faster_than_one(shared, tmp_path):
     archive = shared / "data" / "cats_and_dogs_filtered_small.zip"

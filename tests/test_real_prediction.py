@@ -21,7 +21,7 @@ from catdog_helpers.uncertainty import calibrate, measure_uncertainty
 
 ROOT = Path(__file__).parents[1]
 SIZE, N_TRAIN, N_VALIDATION, N_TEST = 192, 1500, 1000, 2000
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 # Planted faults and their originals
 PLANTED = r"(Cat|Dog)/(666|117\d\d|12\d\d\d)\.jpg|Cat/1[234]\.jpg"
 
