@@ -65,8 +65,10 @@ def learning_curve(
     groups = np.arange(len(x)) if groups is None else groups[some]
     _, counts = np.unique(y, return_counts=True)
     folds = int(np.clip(counts.min(), 2, 5))
-    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    parts = [(_evenly(a, y), b) for a, b in parts.split(x, y, groups)]
+    # In random order already: scikit-learn before 1.7, shuffling, forgets to
+    # stratify.
+    parts = StratifiedGroupKFold(folds).split(x, y, groups)
+    parts = [(_evenly(a, y), b) for a, b in parts]
     most = min(len(a) for a, _ in parts)
     shares = [s for s in (0.125, 0.25, 0.5) if s * most >= len(counts)]
     head = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
@@ -106,7 +108,8 @@ def what_more_buys(curve: pd.DataFrame) -> str:
     if len(curve) < 3:
         return f"{now}; these are too few images to see a trend."
     error = np.log((1 - curve.accuracy).clip(lower=1e-3))
-    slope, start = np.polyfit(np.log(curve.index)[-3:], error[-3:], 1)
+    x, y = np.log(curve.index[-3:]), error.iloc[-3:]
+    slope, start = np.polyfit(x, y, 1)
     if slope > -0.05:
         return f"{now}; more images of the same kind would buy little."
     two, four = 1 - np.exp(start + slope * np.log([2 * n, 4 * n]))

@@ -84,12 +84,8 @@ def extract_features(
             bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
             options = {"mirrored": mirrored, "batch_size": batch_size}
             partial = path.with_suffix(".partial")
-            # A copy draws seeds; what is trained next must not depend on it.
-            state = random.getstate()
-            fast = with_precision(model, precision)
-            fast = spread(fast) if n_devices() > 1 else fast
-            random.setstate(state)
             with explain_memory(batch_size):
+                fast = _fast(model, precision)
                 _run(fast, images, rows, partial, dtype, bar=bar, **options)
             seconds = time.perf_counter() - start
             record = {"key": key, "parts": parts, "seconds": seconds}
@@ -109,6 +105,18 @@ def provenance(array: np.ndarray) -> dict:
         that hash and `seconds` that it took to compute them.
     """
     return json.loads(Path(array.filename).with_suffix(".json").read_text())
+
+
+def _fast(model, precision: str):
+    """Copy a model for speed, and leave the random state as it was.
+
+    A copy's layers draw seeds; what is trained next must not depend on it.
+    """
+    state = random.getstate()
+    fast = with_precision(model, precision)
+    fast = spread(fast) if n_devices() > 1 else fast
+    random.setstate(state)
+    return fast
 
 
 def _run(

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import zipfile
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -79,7 +81,7 @@ def load_model(path: str | Path):
     except ValueError as error:
         raise ValueError(f"{card_path} is damaged: {error}") from None
     check_card(card, card_path)
-    model = read_keras(path, card.get("versions"))
+    model = read_keras(path)
     if card["weights_sha256"] != weights_sha256(model):
         raise ValueError(f"{path} and {card_path.name} do not belong together")
     check_card(card, card_path, model)
@@ -150,7 +152,7 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def read_keras(path: Path, saved_with: dict | None = None):
+def read_keras(path: Path):
     """Load a `.keras` file, or raise ValueError with one line."""
     import keras
 
@@ -158,10 +160,17 @@ def read_keras(path: Path, saved_with: dict | None = None):
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can raise nearly anything
         reason = str(error).strip().splitlines()[0]
-        other = isinstance(saved_with, dict) and saved_with.get("keras")
-        if other and other != keras.__version__:
-            reason += f" (saved by Keras {other}, here {keras.__version__})"
+        other, here = _saved_by(path), keras.__version__
+        if other not in ("", here):
+            reason += f" (saved by Keras {other}, here is {here})"
         raise ValueError(f"{path} is no Keras model: {reason}") from None
+
+
+def _saved_by(path: Path) -> str:
+    """Tell which Keras saved a file; nothing if the file does not."""
+    with suppress(Exception), zipfile.ZipFile(path) as file:
+        return json.loads(file.read("metadata.json"))["keras_version"]
+    return ""
 
 
 def weights_sha256(model) -> str:

@@ -1,11 +1,14 @@
 """Pretrained bases: raw RGB in, a feature map out, cut in two anywhere."""
 
+import json
 import re
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from packaging.version import Version
 
 from catdog_helpers import bases
 from catdog_helpers.bases import BASES, default_cut, load_base
@@ -286,6 +289,12 @@ def test_real_weights_fit_their_base(shared):
 )
 def test_real_saved_bases_are_taken_as_they_are(shared, name):
     path = shared / "weights" / name
+    with zipfile.ZipFile(path) as file:
+        by = json.loads(file.read("metadata.json"))["keras_version"]
+    if Version(keras.__version__) < Version(by):  # it cannot read all of them
+        with pytest.raises(ValueError, match=f"saved by Keras {by}, here is"):
+            load_base(path)
+        return
     base = load_base(path)
     saved = keras.models.load_model(path, compile=False)
     x = pixels(96)

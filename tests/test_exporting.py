@@ -195,10 +195,11 @@ def test_a_missing_package_is_named(package, tmp_path):
     """In a Python of its own, where that package cannot be imported."""
     code = f"""
 import sys
+sys.path.insert(0, "tests")
 sys.modules["{package}"] = None
 import numpy as np
 from catdog_helpers import export
-from tests.test_exporting import CARD, make_model
+from test_exporting import CARD, make_model
 x = np.zeros((2, {SIDE}, {SIDE}, 3), np.uint8)
 try:
     export(make_model(), "onnx", {str(tmp_path)!r}, card=CARD, images=x)

@@ -1,6 +1,7 @@
 """A model and its card: whole, together, and told apart from other files."""
 
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -169,10 +170,17 @@ def test_code_in_a_model_is_not_run(tmp_path):
 
 
 def test_another_version_of_keras_is_named_as_a_cause(saved):
-    file = saved.with_suffix(".json")
-    card = json.loads(file.read_text("utf-8"))
-    card["versions"]["keras"] = "9.9.9"
-    file.write_text(json.dumps(card), "utf-8")
+    with zipfile.ZipFile(saved) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    about = json.loads(parts["metadata.json"]) | {"keras_version": "9.9.9"}
+    parts["metadata.json"] = json.dumps(about)
+    write_zip(saved, parts)
     load_model(saved)  # no cause of anything as long as it loads
-    saved.write_bytes(b"PK")
-    one_line(ValueError, r"saved by Keras 9\.9\.9, here", saved)
+    write_zip(saved, parts | {"config.json": "{}"})
+    one_line(ValueError, r"saved by Keras 9\.9\.9, here is", saved)
+
+
+def write_zip(path, parts: dict):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)

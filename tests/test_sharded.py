@@ -30,7 +30,7 @@ from catdog_helpers.store import Store
 from catdog_helpers.transfer import build_head
 
 pytest.importorskip("pyarrow", reason="the extra [ray] is not installed")
-from tests.conftest import picture  # noqa: E402
+from conftest import picture  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE, PER_SHARD = 24, 8
