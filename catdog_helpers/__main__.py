@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return _print(predict(**options), options["csv"])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         print(f"predict: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -28,6 +28,6 @@ def explain_memory(batch_size: int) -> Iterator[None]:
         half = max(1, batch_size // 2)
         raise MemoryError(
             f"out of memory with {batch_size} images at a time: try "
-            f"BATCH_SIZE = {half}, or smaller images. What was kept on disk "
-            "is used again"
+            f"a batch size of {half}, or smaller images. What is on disk "
+            "already is used again"
         ) from None

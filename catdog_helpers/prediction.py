@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from catdog_helpers.answers import NOT_SURE, UNREADABLE, Answers
+from catdog_helpers.failures import explain_memory
 from catdog_helpers.images import read_image
 from catdog_helpers.photographs import Photograph, Source, find_photographs
 from catdog_helpers.saving import load_model, load_uncertainty
@@ -63,6 +64,7 @@ def predict(
         FileNotFoundError: If the model or what belongs to it is missing.
         ValueError: If these do not belong together, or `csv` is another
             table, or there is an address and `allow_urls` is false.
+        MemoryError: If `batch_size` photographs are too many at a time.
     """
     answer, card = load_predictor(model_path, batch_size, mirror)
     name = f"{card['weights_sha256'][:12]}{' mirrored' if mirror else ''}"
@@ -101,7 +103,8 @@ def load_predictor(
         decoded = decode_ahead(photographs, size, ahead)
         while batch := list(islice(decoded, batch_size)):
             images = [x for _, x in batch if not isinstance(x, str)]
-            outputs = compute(images) if images else iter(())
+            with explain_memory(batch_size):
+                outputs = compute(images) if images else iter(())
             for photograph, x in batch:
                 row = {"path": photograph.path, "class": ""}
                 row |= {"probability": np.nan, "verdict": UNREADABLE}

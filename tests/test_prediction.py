@@ -284,6 +284,30 @@ def test_the_model_always_gets_batches_of_one_shape(model_path, photos):
     assert shapes == {(2, 12, 12, 3)}
 
 
+def test_too_little_memory_is_said_and_what_was_answered_is_kept(
+    model_path, tmp_path, monkeypatch, capsys
+):
+    for number in range(5):
+        paint(tmp_path / "in" / f"{number}.png", "red")
+    calls, whole = [], keras.Model.predict_on_batch
+
+    def predict_on_batch(self, x):
+        calls.append(len(x))
+        if len(calls) == 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: 9 GB")
+        return whole(self, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", predict_on_batch)
+    table = tmp_path / "t.csv"
+    options = ["--model", model_path, "--csv", table, "--batch-size", 4]
+    status, _, error = run(*options, tmp_path / "in")
+    assert status == 2
+    assert error.count("\n") == 1
+    assert "4 images at a time" in error
+    assert "a batch size of 2" in error
+    assert len(table.read_text("utf-8").splitlines()) == 1 + 4
+
+
 def test_a_reader_that_stops_leaves_no_thread_behind(model_path, tmp_path):
     before = threading.active_count()
     file = paint(tmp_path / "a.png", "red")
