@@ -68,7 +68,10 @@ def with_precision(model: keras.Model, precision: str | None = None):
     computing = [x for x in leaves(model) if not isinstance(x, InputLayer)]
     if all(layer.dtype_policy.name == wanted(layer) for layer in computing):
         return model
-    return copy_layers(model, lambda layer: {"dtype": wanted(layer)})
+    copy = copy_layers(model, lambda layer: {"dtype": wanted(layer)})
+    if precision == "float16":  # `compile` then scales the loss: small
+        copy.dtype_policy = policy  # gradients would be zero
+    return copy
 
 
 def _is_depthwise(model) -> bool:

@@ -125,3 +125,19 @@ def test_a_copy_of_what_is_frozen_can_be_opened():
     assert not part.trainable_weights
     part.trainable = True
     assert part.trainable_weights
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32"])
+def test_float16_is_trained_with_a_scaled_loss(precision):
+    """Else gradients below 6e-8 are zero; the other formats reach 1e-38."""
+    model = with_precision(build_cnn(32, 2, widths=(4, 4)), precision)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (precision == "float16")
+    x = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3))
+    before = model.get_weights()
+    model.fit(x.astype("float32"), np.arange(8) % 2, verbose=0)
+    again = with_precision(model, "float32")
+    moved = zip(before, again.get_weights(), strict=True)
+    assert any((a != b).any() for a, b in moved)
+    assert all(np.isfinite(w).all() for w in again.get_weights())
