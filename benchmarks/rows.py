@@ -32,7 +32,7 @@ ROWS = {
 # "full" fits into 25 minutes on two cores; "tiny" shows that all of it runs.
 SIZES = {
     "full": {
-        "rounds": 5,
+        "rounds": 9,
         "few_rounds": 3,
         "originals": 600,
         "side": 150,
