@@ -192,9 +192,9 @@ def _conditions(record: dict) -> str:
         f"{record['steps']['prepare']['photographs']:,}), "
         f"{record['image_size']} px, MobileNetV2, shards of "
         f"{record['per_shard']}, without the start of Ray and Keras. "
-        f"{record['date']}; one machine of {record['machine']}, with other "
-        f"work besides; Ray {record['ray']}. More machines were not measured, "
-        "their hours are computed."
+        f"{record['date']}; one machine of {record['machine']}; Ray "
+        f"{record['ray']}. More machines were not measured, their hours are "
+        "computed."
     )
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import record, scale
+from benchmarks import backends, record, scale
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 FOLDER = ROOT / "benchmarks" / "results"
-# Two have tables of their own: see test_benchmark.py, and below
-OTHERS = {FOLDER / "benchmark.json", FOLDER / "scale.json"}
+# Three have tables of their own: see test_benchmark.py, and below
+OWN = ("benchmark.json", "scale.json", "backends.json")
+OTHERS = {FOLDER / name for name in OWN}
 RECORDS = sorted({*FOLDER.glob("*.json")} - OTHERS)
 
 
@@ -43,6 +44,21 @@ def test_the_cost_of_many_photographs_is_the_record():
     assert record.write_into(README, "scale", table) == README
     found["steps"]["extract"]["all cores"] *= 1.1
     assert scale.to_table(found) != table
+
+
+def test_the_table_of_backends_is_the_record():
+    found = json.loads((FOLDER / "backends.json").read_text("utf-8"))
+    assert set(found["sets"]) == set(backends.SETS)
+    table = backends.to_table(found)
+    assert table in README
+    assert record.write_into(README, "backends", table) == README
+    for change in ("seconds", "accuracy"):
+        other = json.loads(json.dumps(found))
+        if change == "seconds":
+            other["sets"]["JAX"]["seconds"] *= 1.1
+        else:
+            other["sets"]["JAX"]["accuracy"]["bottleneck"] -= 0.01
+        assert backends.to_table(other) != table
 
 
 def test_hours_are_photographs_by_their_rate():
