@@ -94,7 +94,8 @@ log := $(venv)/install.log
 supported := import sys; v = sys.version_info[:2]; \
     sys.exit(None if (3, 11) <= v <= (3, 13) else "it is %d.%d" % v)
 
-$(installed): requirements.txt $(CONSTRAINTS) pyproject.toml .ci/requirements.py
+$(installed): requirements.txt $(CONSTRAINTS) pyproject.toml \
+    $(wildcard .ci/requirements.py)
 	@why=$$($(call quote,$(PYTHON)) -c '$(supported)' 2>&1) || { \
 	    echo "TensorFlow needs Python 3.11, 3.12 or 3.13. Received:" \
 	        $(call quote,PYTHON=$(PYTHON)) "($$why). Name another one:" \
