@@ -7,18 +7,16 @@ notebooks 01 to 05 in each, and writes `benchmarks/results/backends.json` and
 the README's table. It takes a quarter of an hour, more where it installs.
 """
 
-import datetime
 import json
 import os
-import platform
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.record import RESULTS, ROOT, write_into
+from benchmarks.record import ROOT, save_record, today_and_here
 
-# Column of the table: environment, what `make` is told, package to name
+# Column of the table: environment, what `make` is told, and the backend
 SETS = {
     "TensorFlow": (".venv", [], "tensorflow"),
     "JAX": (".venv-jax", ["BACKEND=jax"], "jax"),
@@ -33,12 +31,7 @@ RUN = (
     "import dials, run, sys; dial = dials.parse_dials([]); "
     "run.run(dial | {'DATA': sys.argv[1], 'OUT': sys.argv[2]})"
 )
-METHODS = {
-    "scratch_cnn": "scratch CNN",
-    "bottleneck": "bottleneck features",
-    "fine_tuned": "fine-tuned",
-}
-# What tests show; which of them says it, as a file in `tests/`
+# What the tests show, in the order of the columns
 FEATURES = {
     "notebooks 1 to 5, tested": ("yes", "yes", "yes", "yes"),
     "a model saved elsewhere: same probabilities": (
@@ -74,11 +67,12 @@ def measure(name: str) -> dict:
     Returns:
         Seconds in all, accuracy on the sample's test images, versions.
     """
+    from catdog_helpers.results import METHODS  # imports Keras
+
     folder, told, package = SETS[name]
     make = ["make", "--no-print-directory", f"{folder}/.installed", *told]
     subprocess.run(make, cwd=ROOT, check=True)
-    backend = "tensorflow" if package == "tensorflow" else package
-    environment = {**os.environ, "KERAS_BACKEND": backend}
+    environment = {**os.environ, "KERAS_BACKEND": package}
     environment["PYTHONPATH"] = str(ROOT / "notebooks")
     with tempfile.TemporaryDirectory() as work:
         out = Path(work, "out")
@@ -108,6 +102,8 @@ def to_table(record: dict) -> str:
     Returns:
         Markdown: a column for each of them.
     """
+    from catdog_helpers.results import METHODS  # imports Keras
+
     found = [record["sets"][name] for name in SETS]
     rows = {"": list(SETS)}
     rows["versions"] = [_versions(one) for one in found]
@@ -138,19 +134,9 @@ def _versions(one: dict) -> str:
 
 def main() -> None:
     """Measure them all, and write the record and the table."""
-    record = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} CPU cores, no GPU, "
-        f"{platform.machine()}, Python {platform.python_version()}",
-        "sets": {name: measure(name) for name in SETS},
-    }
-    text = json.dumps(record, indent=1)
-    (RESULTS / "backends.json").write_text(f"{text}\n", "utf-8")
-    readme = ROOT / "README.md"
-    table = to_table(record)
-    text = write_into(readme.read_text("utf-8"), "backends", table)
-    readme.write_text(text, "utf-8")
-    print(table)
+    sets = {name: measure(name) for name in SETS}
+    record = {**today_and_here(), "sets": sets}
+    print(save_record(record, "backends", to_table(record)))
 
 
 if __name__ == "__main__":

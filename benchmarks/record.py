@@ -47,12 +47,7 @@ def record_run(out: Path) -> dict:
         result["dataset"] = Path(result["dataset"]).name
         if not _of_series(result):
             del result["history"]
-    record = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} CPU cores, no GPU, {platform.machine()}, "
-        f"Python {platform.python_version()}",
-        "results": results,
-    }
+    record = {**today_and_here(), "results": results}
     for name, path in TABLES.items():
         if (out / path).is_file():
             table = pd.read_csv(out / path)
@@ -193,7 +188,36 @@ def write_into(readme: str, name: str, table: str) -> str:
     )
 
 
-def save_record(record: dict, name: str) -> str:
+def today_and_here() -> dict:
+    """Tell the date and the machine that a record was made on."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} CPU cores, no GPU, {platform.machine()}, "
+        f"Python {platform.python_version()}",
+    }
+
+
+def save_record(record: dict, name: str, table: str) -> str:
+    """Write a record, and what the README says of it.
+
+    Args:
+        record: What was measured.
+        name: What to call it.
+        table: Of the record, in Markdown.
+
+    Returns:
+        The table.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
+    readme = ROOT / "README.md"
+    text = write_into(readme.read_text("utf-8"), name, table)
+    readme.write_text(text, "utf-8")
+    return table
+
+
+def save_run(record: dict, name: str) -> str:
     """Write a run's record, its plot, and its part of the README.
 
     Args:
@@ -203,14 +227,9 @@ def save_record(record: dict, name: str) -> str:
     Returns:
         What the README says of it.
     """
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
+    table = save_record(record, name, to_table(record))
     to_figure(record).savefig(RESULTS / f"{name}.png", dpi=80)
-    readme = ROOT / "README.md"
-    text = readme.read_text("utf-8")
-    readme.write_text(write_into(text, name, to_table(record)), "utf-8")
-    return to_table(record)
+    return table
 
 
 def main() -> None:
@@ -219,7 +238,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("name")
     options = parser.parse_args()
-    print(save_record(record_run(options.out), options.name))
+    print(save_run(record_run(options.out), options.name))
 
 
 if __name__ == "__main__":

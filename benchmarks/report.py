@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     (out / "report.md").write_text(record.to_table(measured), "utf-8")
     record.to_figure(measured).savefig(out / "report.png", dpi=100)
     for name in names:
-        record.save_record(measured, name)
+        record.save_run(measured, name)
     print(f"\nReport   {out / 'report.md'} and report.png")
     return 0
 

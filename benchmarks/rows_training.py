@@ -127,15 +127,15 @@ def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
         "theirs": ch.Batches(images, labels, rows),
     }
 
-    def epoch(side, epochs=1):
+    def epochs(side):
         # Two: on two cores TensorFlow takes now one of them, now both, for a
         # whole epoch of either side.
-        models[side].fit(batches[side], epochs=epochs, verbose=0, shuffle=False)
+        models[side].fit(batches[side], epochs=2, verbose=0, shuffle=False)
 
     for side, model in models.items():
         compile_model(model, 1e-5)
-        epoch(side)
-    sides = {side: lambda side=side: epoch(side, 2) for side in models}
+        epochs(side)
+    sides = {side: lambda side=side: epochs(side) for side in models}
     found = alternate(sides, size["rounds"])
     note = f"two of {len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
     return [to_row("fine-tuning epoch", 3.5, **found, note=note)]

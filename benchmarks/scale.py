@@ -6,10 +6,7 @@ writes `benchmarks/results/scale.json` and the README's table. It takes a few
 minutes and is best run on a machine that has nothing else to do.
 """
 
-import datetime
-import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +15,7 @@ import numpy as np
 
 import catdog_helpers as ch
 from benchmarks import material
-from benchmarks.record import RESULTS, ROOT, write_into
+from benchmarks.record import save_record, today_and_here
 
 SIDE, PER_SHARD = 192, 512
 FEW, MANY = 16, 256  # shards of one photograph each
@@ -59,8 +56,7 @@ def measure(work: Path) -> dict:
     cores = os.cpu_count()
     ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
     record = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{cores} CPU cores, no GPU, {platform.machine()}",
+        **today_and_here(),
         "ray": ray.__version__,
         "dataset": Path(material.dataset()).name,
         "image_size": SIDE,
@@ -202,12 +198,7 @@ def main() -> None:
     """Measure, and write the record and the table."""
     with tempfile.TemporaryDirectory() as work:
         record = measure(Path(work))
-    text = json.dumps(record, indent=1)
-    (RESULTS / "scale.json").write_text(f"{text}\n", "utf-8")
-    readme = ROOT / "README.md"
-    text = write_into(readme.read_text("utf-8"), "scale", to_table(record))
-    readme.write_text(text, "utf-8")
-    print(to_table(record))
+    print(save_record(record, "scale", to_table(record)))
 
 
 if __name__ == "__main__":
