@@ -5,7 +5,6 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -185,9 +184,13 @@ def _out(text: str) -> str:
 
 
 def _engine(text: str) -> str | None:
+    from catdog_helpers.engine import check_engine
+
     engine = _one_of({"None": None, "ray": "ray"})(text)
-    if engine and not find_spec(engine):
-        raise DialError("needs Ray: pip install 'catdog-helpers[ray]'.")
+    try:
+        check_engine(engine)
+    except ImportError as error:
+        raise DialError(f"cannot be had: {error}.") from None
     return engine
 
 

@@ -163,10 +163,10 @@ def test_several_bases_with_weights(tmp_path, monkeypatch):
 
 def test_an_engine_that_is_not_installed_is_named(monkeypatch, capsys):
     assert dials.parse_dials(["ENGINE=None"])["ENGINE"] is None
-    monkeypatch.setattr(dials, "find_spec", lambda _: None)
+    monkeypatch.setattr("catdog_helpers.store.find_spec", lambda _: None)
     assert run.main(["ENGINE=ray"]) == 2
     assert "pip install 'catdog-helpers[ray]'" in capsys.readouterr().err
-    monkeypatch.setattr(dials, "find_spec", lambda _: True)
+    monkeypatch.setattr("catdog_helpers.store.find_spec", lambda _: True)
     assert dials.parse_dials(["ENGINE=ray"])["ENGINE"] == "ray"
 
 
