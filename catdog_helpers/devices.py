@@ -25,7 +25,7 @@ def use_devices(number: int | None = None) -> int:
         ValueError: If there are not so many, or the backend cannot.
     """
     backend = keras.config.backend()
-    found = [] if backend == "torch" else _devices(backend)
+    found = _devices(backend) if number is not None else []
     if number is not None and not 1 <= number <= len(found):
         raise ValueError(
             f"`number` of devices must be 1 to {len(found)} here, with "
@@ -103,6 +103,8 @@ def run_batch(model, x: np.ndarray) -> np.ndarray:
 def _devices(backend: str) -> list[str]:
     if backend == "jax":
         return keras.distribution.list_devices()
+    if backend == "torch":
+        return []
     import tensorflow as tf
 
     found = [tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU")]
