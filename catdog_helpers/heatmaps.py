@@ -74,6 +74,7 @@ def log_odds(logits: Any, chosen: Any) -> Any:
         Tensor of shape `(n,)`: log p/(1 - p), without its rounding for p
         near 1.
     """
+    logits = ops.convert_to_tensor(logits)
     chosen = ops.convert_to_tensor(chosen, logits.dtype)
     others = ops.logsumexp(logits - 1e9 * chosen, axis=-1)
     return ops.sum(logits * chosen, axis=-1) - others
