@@ -113,7 +113,7 @@ def measure_head(work: Path, size: dict) -> list[dict]:
 
 def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
     """An epoch of the opened block, against one of the whole model."""
-    images, rows = _images(work, size, size["vgg16_images"])
+    images, rows = _images(work, size, size["fine_tuning_images"])
     front, back = _vgg16(size)
     kept = ch.extract_features(
         front, images, rows, name="kept", precision="float32"
