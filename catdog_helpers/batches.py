@@ -51,10 +51,14 @@ class Batches(keras.utils.PyDataset):
         epoch: int = 0,
         seed: int = 0,
     ):
-        super().__init__()
         if not isinstance(images, Shards):
             # Still on disk, but without a memory map's slow bookkeeping
             images = np.asarray(images)
+        # With one worker TensorFlow tunes the input in a thread that sleeps
+        # 10 ms, then twice that, up to a minute; the end of an epoch may wait
+        # until it wakes. Two need 0.1 s to stop: too long for mere vectors.
+        waits = keras.config.backend() == "tensorflow" and images.ndim > 2
+        super().__init__(workers=2 if waits else 1)
         self.images, self.labels = images, np.asarray(labels)
         if batch_size % n_devices():
             raise ValueError(

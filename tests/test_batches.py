@@ -159,3 +159,16 @@ def test_mirrored_rows_come_by_an_even_chance():
     np.testing.assert_array_equal(x, batches[0][0])
     batches.on_epoch_end()
     assert (x != batches[0][0]).any()
+
+
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="TensorFlow alone waits"
+)
+@pytest.mark.parametrize("vectors", [False, True])
+def test_no_epoch_waits_for_the_tuning_of_its_input(images, vectors):
+    from keras.src.trainers.data_adapters import py_dataset_adapter
+
+    x = images[:, 0, 0] if vectors else images
+    adapter = py_dataset_adapter.PyDatasetAdapter(Batches(x, LABELS))
+    tuned = adapter.get_tf_dataset().options().autotune.enabled
+    assert (tuned is False) == (not vectors)
