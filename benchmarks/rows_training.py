@@ -128,8 +128,8 @@ def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
     }
 
     def epochs(side):
-        # Two: on two cores TensorFlow takes now one of them, now both, for a
-        # whole epoch of either side.
+        # Two: chosen while the end of an epoch might still wait for the tuning
+        # of its input, on either side; see `Batches`.
         models[side].fit(batches[side], epochs=2, verbose=0, shuffle=False)
 
     for side, model in models.items():
