@@ -1,15 +1,14 @@
 """Choose the framework that Keras computes with."""
 
-import ctypes
 import os
 import sys
 from importlib.util import find_spec
 
 import numpy as np
 
+from catdog_helpers.memory import keep_freed_memory
+
 BACKENDS = ("tensorflow", "jax", "torch")
-# mallopt(3), glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def use_backend(name: str | None = None) -> str:
@@ -47,23 +46,6 @@ def use_backend(name: str | None = None) -> str:
     os.environ["KERAS_BACKEND"] = name
     keep_freed_memory()
     return name
-
-
-def keep_freed_memory() -> None:
-    """Let the process keep what it frees, for its next use.
-
-    A step of training allocates and frees the same large buffers again and
-    again. glibc gives each back to the system at once, and the system hands
-    out the next one page by page, zeroed: 1.3 million page faults in one epoch
-    of 300 small images, half of the time where faults are dear (a virtual
-    machine). Other allocators (Colab has tcmalloc) keep memory anyway, and
-    where there is no glibc nothing happens.
-    """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt:
-            mallopt(M_MMAP_MAX, 0)  # all from the heap ...
-            mallopt(M_TRIM_THRESHOLD, -1)  # ... which never shrinks
 
 
 def random_state() -> list[np.ndarray]:

@@ -133,12 +133,10 @@ def vary(image, size, scale, turned, rng):
     top, left, bottom, right = corners - (y, x, y, x)
     left, right = (right, left) if turned else (left, right)
     part = Image.fromarray(image[y:end_y, x:end_x])
-    # The 256 levels of each channel, changed once, not each pixel
     contrast = np.exp(rng.uniform(-0.2, 0.2))
-    levels = (np.arange(256) - 128) * contrast + 128
-    levels = levels + rng.uniform(-13, 13, (3, 1))
-    levels = levels.clip(0, 255).astype(int).ravel().tolist()
+    red, green, blue = 128 - 128 * contrast + rng.uniform(-13, 13, 3)
+    tint = (contrast, 0, 0, red, 0, contrast, 0, green, 0, 0, contrast, blue)
     grows = part.width * part.height < size**2
-    part = part.point(levels) if grows else part
+    part = part.convert("RGB", tint) if grows else part
     cut = part.transform((size,) * 2, EXTENT, (left, top, right, bottom))
-    return np.asarray(cut if grows else cut.point(levels))
+    return np.asarray(cut if grows else cut.convert("RGB", tint))

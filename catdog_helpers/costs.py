@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from catdog_helpers.memory import give_back_freed_memory
+
 
 def peak_memory() -> float | None:
     """Give the most memory that the process has held since the last call.
@@ -24,6 +26,7 @@ def peak_memory() -> float | None:
     except ModuleNotFoundError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    give_back_freed_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     # Kilobytes on Linux, bytes on macOS: getrusage(2) of either.

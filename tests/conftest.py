@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catdog_helpers.backend import use_backend
+
 # Before TensorFlow or matplotlib is first imported
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["MPLBACKEND"] = "agg"
+use_backend()  # as the notebooks do
 # A shell's background job ignores Ctrl-C, and so would the programs that the
 # tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

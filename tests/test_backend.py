@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import runpy
 import subprocess
 import sys
@@ -50,36 +49,6 @@ def test_too_late_is_said(monkeypatch):
     other = {"tensorflow": "jax"}.get(HERE, "tensorflow")
     with pytest.raises(ValueError, match="restart the kernel"):
         use_backend(other)
-
-
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc",
-    reason="no glibc",
-)
-def test_freed_memory_is_kept_for_its_next_use():
-    """Buffers above 32 MB, which glibc maps and unmaps by default."""
-    code = (
-        "import ctypes, resource, sys\n"
-        "if sys.argv[1] == 'keep':\n"
-        "    import catdog_helpers as ch\n"
-        "    ch.use_backend()\n"
-        "libc = ctypes.CDLL(None)\n"
-        "libc.malloc.restype = ctypes.c_void_p\n"
-        "for number in range(9):\n"
-        "    if number == 1:\n"
-        "        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "    buffer = ctypes.c_void_p(libc.malloc(40_000_000))\n"
-        "    ctypes.memset(buffer, number, 40_000_000)\n"
-        "    libc.free(buffer)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
-    )
-    faults = {}
-    for what in ("keep", "default"):
-        command = [sys.executable, "-c", code, what]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        faults[what] = int(done.stdout)
-    assert faults["keep"] < 100 < faults["default"], faults
 
 
 @pytest.mark.parametrize("name", backend.BACKENDS)
