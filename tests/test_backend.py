@@ -36,6 +36,15 @@ def test_without_a_choice_it_is_what_is_installed(monkeypatch):
     assert os.environ["KERAS_BACKEND"] == HERE
 
 
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_tensorflow_uses_onednn_unless_the_reader_chose(chosen, monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if chosen:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", chosen)
+    use_backend(HERE)
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == (chosen or "1")
+
+
 @pytest.mark.parametrize("name", ["theano", "Tensorflow"])
 def test_what_is_not_there_is_refused_in_one_line(name, monkeypatch):
     monkeypatch.setattr(backend, "find_spec", lambda name: name == HERE)
