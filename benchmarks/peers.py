@@ -24,9 +24,17 @@ def directory_batches(folder, image_size: int):
     batches = keras.utils.image_dataset_from_directory(
         folder, image_size=(image_size, image_size), verbose=False
     )
-    return batches.map(
+    batches = batches.map(
         lambda x, y: (augment(x, training=True), y), tf.data.AUTOTUNE
-    ).prefetch(tf.data.AUTOTUNE)
+    )
+    return _ahead(batches)
+
+
+def _ahead(batches):
+    """Prefetch on all cores; the tuning of that would delay an epoch's end."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def build_ancestor_cnn(image_size: int):
@@ -91,7 +99,7 @@ def ancestor_batches(images: np.ndarray, labels: np.ndarray):
         tf.TensorSpec((30, 8), tf.float32),
     )
     batches = tf.data.Dataset.from_generator(draw, output_signature=signature)
-    return batches.map(change, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _ahead(batches.map(change, tf.data.AUTOTUNE))
 
 
 def _random_matrix(rng, side: int) -> np.ndarray:
