@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -141,24 +140,15 @@ def test_preparing_all_takes_little_memory(shared, tmp_path):
 def test_two_cores_prepare_faster_than_one(shared, tmp_path):
     archive = shared / "data" / "cats_and_dogs_filtered_small.zip"
     folder = fetch(archive, tmp_path)
-    seconds, both = {1: [], 2: []}, []
-
-    def measure(name, workers):
-        return _measure(folder, tmp_path / name, 192, workers)["seconds"]
-
-    for attempt in range(5):
+    seconds = {1: [], 2: []}
+    for attempt in range(9):
         for workers, taken in seconds.items():
-            taken.append(measure(f"{attempt}-{workers}", workers))
-        names = [f"{attempt}-left", f"{attempt}-right"]
-        with ThreadPoolExecutor() as pool:
-            both.append(max(pool.map(measure, names, [1, 1])))
+            target = tmp_path / f"{attempt}-{workers}"
+            taken.append(_measure(folder, target, 192, workers)["seconds"])
     # The machine may be busy: the best of each is what the code can do.
     ratio = min(seconds[1]) / min(seconds[2])
-    # Two runs side by side share nothing: a virtual machine's two cores may be
-    # one core's two threads, which do less than two.
-    most = 2 * min(seconds[1]) / min(both)
-    print(f"two cores prepare {ratio:.2f} times as fast as one, of {most:.2f}")
-    assert ratio >= min(1.7, 0.9 * most)
+    print(f"two cores prepare {ratio:.2f} times as fast as one")
+    assert ratio >= 1.7
 
 
 @pytest.mark.slow
