@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,7 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
     rows = []
     # Threads are enough: Pillow and hashlib work without holding the GIL.
     with (
+        _quick_turns(),
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
         tqdm(total=len(paths), desc=f"decode{changed}") as bar,
     ):
@@ -145,6 +148,17 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
         rows=np.flatnonzero(manifest.status == "ok"),
     )
     return manifest
+
+
+@contextmanager
+def _quick_turns():
+    """Let threads wait 0.2 ms, not 5 ms, for the GIL: a file takes two."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(2e-4)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def decode_one(path, images: np.ndarray, row: int, read=read_bytes) -> dict:
