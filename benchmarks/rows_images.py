@@ -104,7 +104,7 @@ def measure_predict(work: Path, size: dict) -> list[dict]:
     def theirs():
         model.predict(decoded, batch_size=batch, verbose=0)
 
-    found = alternate({"ours": ours, "theirs": theirs}, size["rounds"])
+    found = alternate({"ours": ours, "theirs": theirs}, size["few_rounds"])
     note = f"{len(images)} photographs, {model.name}, {side} px, after loading"
     return [to_row("predict", 0.85, **found, note=note)]
 

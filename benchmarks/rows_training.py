@@ -127,17 +127,15 @@ def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
         "theirs": ch.Batches(images, labels, rows),
     }
 
-    def epochs(side):
-        # Two: chosen while the end of an epoch might still wait for the tuning
-        # of its input, on either side; see `Batches`.
-        models[side].fit(batches[side], epochs=2, verbose=0, shuffle=False)
+    def epoch(side):
+        models[side].fit(batches[side], verbose=0, shuffle=False)
 
     for side, model in models.items():
         compile_model(model, 1e-5)
-        epochs(side)
-    sides = {side: lambda side=side: epochs(side) for side in models}
+        epoch(side)
+    sides = {side: lambda side=side: epoch(side) for side in models}
     found = alternate(sides, size["rounds"])
-    note = f"two of {len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
+    note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
     return [to_row("fine-tuning epoch", 3.5, **found, note=note)]
 
 
@@ -168,9 +166,11 @@ def measure_scratch(work: Path, size: dict) -> list[dict]:
     epochs = found["theirs"]["seconds"] + again["seconds"]
     kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     ours = {"seconds": [seconds] * 2, "peak_mb": kilobytes / 1e3}
+    dials = ", ".join(f"{k}={v}" for k, v in size["scratch_dials"].items())
     note = (
-        f"{n} images of {side} px, to {target} in epoch {epoch}; theirs: 92 "
-        f"epochs of {size['ancestor_steps']} x 30 images, from two measured"
+        f"{n} images of {side} px, {dials}: {target} in epoch {epoch}; "
+        f"theirs: 92 epochs of {size['ancestor_steps']} x 30 images, from two "
+        "measured"
     )
     whole = {"seconds": [92 * s for s in epochs], "peak_mb": again["peak_mb"]}
     row = to_row("scratch CNN", 15, ours, whole, note=note)
@@ -188,7 +188,7 @@ def _run_notebook_02(work, images, manifest, size, target):
     names = {"dataset": "benchmark", "folder": work}
     ch.save_split(out, images, manifest, **names, seed=0)
     notebook = material.ROOT / "notebooks/02_cnn_from_scratch.ipynb"
-    run.run({"OUT": str(out), **size.get("scratch_dials", {})}, [notebook])
+    run.run({"OUT": str(out), **size["scratch_dials"]}, [notebook])
     result = json.loads((out / "results/scratch_cnn.json").read_text())
     return time_to(result["history"], target)
 
