@@ -32,15 +32,15 @@ ROWS = {
 # "full" fits into 25 minutes on two cores; "tiny" shows that all of it runs.
 SIZES = {
     "full": {
-        "rounds": 9,
+        "rounds": 15,
+        "some_rounds": 5,
         "few_rounds": 3,
         "originals": 600,
         "side": 150,
         "vgg16_images": 96,
         "fine_tuning_images": 64,
-        "accuracy_images": 2000,
         "head_images": 3000,
-        "loop_images": 192,
+        "loop_images": 128,
         "scratch_side": 150,
         "scratch_images": (6000, 2000),
         # Enough to get there, and the quickest of those tried
@@ -51,17 +51,17 @@ SIZES = {
         },
         "ancestor_steps": 100,
         "predict_side": 192,
-        "growth": 512,
+        "growth": 384,
         "gpu_images": 13_000,
     },
     "tiny": {
         "rounds": 2,
+        "some_rounds": 2,
         "few_rounds": 2,
         "originals": 64,
         "side": 32,
         "vgg16_images": 32,
         "fine_tuning_images": 32,
-        "accuracy_images": 60,
         "head_images": 60,
         "loop_images": 32,
         "scratch_side": 64,
@@ -77,7 +77,6 @@ SIZES = {
 }
 # What differs where there are drawings only: there are 1,000 of them.
 DRAWN = {
-    "accuracy_images": 400,
     "head_images": 300,
     "loop_images": 96,
     "scratch_images": (300, 100),

@@ -55,8 +55,8 @@ def measure_extraction(work: Path, size: dict) -> list[dict]:
 
 def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
     """Tell how far the picked precision moves the test accuracy."""
-    side, n = size["side"], size["accuracy_images"]
-    images, manifest = material.prepared(work, side, train=n, rest=n)
+    side, n = size["side"], size["head_images"]
+    images, manifest = material.prepared(work, side, train=n, rest=n // 3)
     train, _, test = ch.split_rows(manifest)
     labels = manifest.label.to_numpy()
     correct = {}
@@ -134,7 +134,7 @@ def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
         compile_model(model, 1e-5)
         epoch(side)
     sides = {side: lambda side=side: epoch(side) for side in models}
-    found = alternate(sides, size["rounds"])
+    found = alternate(sides, size["some_rounds"])
     note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
     return [to_row("fine-tuning epoch", 3.5, **found, note=note)]
 

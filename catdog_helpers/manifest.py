@@ -22,7 +22,7 @@ from catdog_helpers.layout import index_images
 from catdog_helpers.saving import write_json
 
 VERSION = 1  # raise it when the same file would give other pixels or columns
-AT_ONCE = 16  # photographs that a thread decodes before it reports
+AT_ONCE = 8  # photographs that a thread decodes before it reports
 
 
 def prepare(
