@@ -33,12 +33,11 @@ ROWS = {
 SIZES = {
     "full": {
         "rounds": 15,
-        "some_rounds": 5,
         "few_rounds": 3,
         "originals": 600,
         "side": 150,
         "vgg16_images": 64,
-        "fine_tuning_images": 64,
+        "fine_tuning_images": 160,
         "head_images": 3000,
         "loop_images": 128,
         "scratch_side": 150,
@@ -56,7 +55,6 @@ SIZES = {
     },
     "tiny": {
         "rounds": 2,
-        "some_rounds": 2,
         "few_rounds": 2,
         "originals": 64,
         "side": 32,

@@ -134,7 +134,7 @@ def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
         compile_model(model, 1e-5)
         epoch(side)
     sides = {side: lambda side=side: epoch(side) for side in models}
-    found = alternate(sides, size["some_rounds"])
+    found = alternate(sides, size["few_rounds"])
     note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
     return [to_row("fine-tuning epoch", 3.5, **found, note=note)]
 
