@@ -83,19 +83,13 @@ class Batches(keras.utils.PyDataset):
         if not self.augment and self.size in (None, self.images.shape[1]):
             return self._stored(rows), self.labels[rows]
         size = self.size or self.images.shape[1]
-        if not self.augment:
-            return resample(self.images[rows], size), self.labels[rows]
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        corner, extent = draw_rectangles(len(rows), self.scale, rng)
-        x = resample(
-            self.images[rows],
-            size,
-            corner=corner,
-            extent=extent,
-            turned=self._turned(rows),
-        )
-        tint(x, rng)
-        return x, self.labels[rows]
+        corner, extent, turned = np.zeros((2, 1, 1)), 1.0, False
+        if self.augment:
+            rng = np.random.default_rng((self.seed, self.epoch, index))
+            corner, extent = draw_rectangles(len(rows), self.scale, rng)
+            turned = self._turned(rows)
+        x = resample(self.images[rows], size, corner, extent, turned)
+        return tint(x, rng) if self.augment else x, self.labels[rows]
 
     def _turned(self, rows) -> np.ndarray:
         # Each view in turn teaches more than a coin: K. Jordan, "94% on
@@ -115,25 +109,24 @@ class Batches(keras.utils.PyDataset):
         self.epoch += 1
 
 
-def resample(images, size, *, corner=0.0, extent=1.0, turned=False):
+def resample(images, size, corner, extent, turned):
     """Take the nearest pixels of a rectangle of each image.
 
     Args:
         images: `(n, side, side, 3)` uint8.
         size: Side of the result in pixels.
-        corner: `(2, n)` in [0, 1), where each rectangle begins: down, across.
-        extent: `(2, n)` in (0, 1], how far each reaches, in shares of the side.
+        corner: `(2, n, 1)` in [0, 1), where each rectangle begins: down,
+            across.
+        extent: `(2, n, 1)` in (0, 1], how far it reaches, in shares of the
+            side.
         turned: `(n,)`, which images to mirror.
 
     Returns:
         `(n, size, size, 3)` uint8.
     """
     n, side = images.shape[:2]
-    first, length = (
-        np.broadcast_to(v, (2, n))[..., None] for v in (corner, extent)
-    )
     centres = (np.arange(size) + 0.5) / size
-    y, x = ((first + length * centres) * side).astype(np.intp)
+    y, x = ((corner + extent * centres) * side).astype(np.intp)
     x[turned] = x[turned, ::-1]
     lines = np.arange(n)[:, None] * side + y
     pixels = np.ascontiguousarray(images).view("V3").ravel()  # RGB in one
@@ -145,8 +138,8 @@ def draw_rectangles(n, scale, rng):
     """Draw `corner` and `extent` of `n` rectangles, of random form and area."""
     stretch = (4 / 3) ** rng.uniform(-1, 1, n)  # Szegedy et al. 2015, 6
     extent = np.sqrt(rng.uniform(*scale, n) * np.array([stretch, 1 / stretch]))
-    extent = extent.clip(max=1)
-    return rng.uniform(size=(2, n)) * (1 - extent), extent
+    extent = extent.clip(max=1)[..., None]
+    return rng.uniform(size=extent.shape) * (1 - extent), extent
 
 
 def tint(images, rng):
@@ -155,10 +148,8 @@ def tint(images, rng):
     # Whole numbers of 16 bits, six of them behind the point: no quicker way
     contrast = (64 * np.exp(rng.uniform(-0.2, 0.2, (n, 1)))).round()
     shift = 128 * (64 - contrast) + 64 * rng.uniform(-13, 13, (n, 3)) + 32
-    contrast, shift = contrast.astype(np.int16), shift.astype(np.int16)
-    lines = images.reshape(n, size, -1)
-    for line, factor, term in zip(lines, contrast, shift, strict=True):
-        values = line * factor
-        values += np.tile(term, size)
-        values >>= 6
+    each = images.reshape(n, size, -1), np.int16(contrast), np.int16(shift)
+    for line, factor, term in zip(*each, strict=True):
+        values = line * factor + np.tile(term, size) >> 6
         line[:] = values.clip(0, 255)
+    return images
