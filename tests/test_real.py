@@ -145,10 +145,8 @@ def test_two_cores_prepare_faster_than_one(shared, tmp_path):
         for workers, taken in seconds.items():
             target = tmp_path / f"{attempt}-{workers}"
             taken.append(_measure(folder, target, 192, workers)["seconds"])
-        # The machine may be busy: the best of each is what the code can do.
-        ratio = min(seconds[1]) / min(seconds[2])
-        if attempt > 1 and ratio >= 1.7:
-            break
+    # The machine may be busy: the best of each is what the code can do.
+    ratio = min(seconds[1]) / min(seconds[2])
     print(f"two cores prepare {ratio:.2f} times as fast as one")
     assert ratio >= 1.7
 
