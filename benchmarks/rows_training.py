@@ -55,13 +55,12 @@ def measure_extraction(work: Path, size: dict) -> list[dict]:
 
 def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
     """Tell how far the picked precision moves the test accuracy."""
-    side, n = size["side"], size["head_images"]
-    images, manifest = material.prepared(work, side, train=n, rest=n // 3)
+    images, manifest = _split(work, size)
     train, _, test = ch.split_rows(manifest)
     labels = manifest.label.to_numpy()
     correct = {}
     for precision in ("float32", picked):
-        features = _features(images, np.union1d(train, test), side, precision)
+        features = _features(images, manifest, precision)
         judge = LogisticRegression(C=0.01, max_iter=500)
         judge.fit(features[train], labels[train])
         answers = judge.predict(features[test])
@@ -79,11 +78,11 @@ def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
 
 def measure_head(work: Path, size: dict) -> list[dict]:
     """Train a head on kept features, against the base in the loop."""
-    side, n, part = size["side"], size["head_images"], size["loop_images"]
-    images, manifest = material.prepared(work, side, train=n, rest=n // 3)
+    side, part = size["side"], size["loop_images"]
+    images, manifest = _split(work, size)
     train, validation, _ = ch.split_rows(manifest)
-    labels, used = manifest.label.to_numpy(), np.union1d(train, validation)
-    features = _features(images, used, side, "float32")
+    labels = manifest.label.to_numpy()
+    features = _features(images, manifest, "float32")
     _, base_model = material.load_base(side)
     model = ch.join(base_model, _head(features.shape[-1]))
     compile_model(model)
@@ -224,8 +223,16 @@ def _vgg16(size: dict):
     return ch.split_base(base, "block4_pool")
 
 
-def _features(images, rows, side: int, precision: str) -> np.ndarray:
-    _, base_model = material.load_base(side)
+def _split(work: Path, size: dict):
+    """Prepare and split the larger set, for a head."""
+    n = size["head_images"]
+    return material.prepared(work, size["side"], train=n, rest=n // 3)
+
+
+def _features(images, manifest, precision: str) -> np.ndarray:
+    """Keep features of the whole split: the next row finds them there."""
+    rows = np.flatnonzero(manifest.split)
+    _, base_model = material.load_base(images.shape[1])
     pooling = keras.layers.GlobalAveragePooling2D()
     model = keras.Sequential([base_model, pooling])
     options = {"name": f"pooled-{precision}", "precision": precision}

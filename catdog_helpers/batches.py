@@ -116,10 +116,9 @@ def resample(images, size, corner, extent, turned):
         images: `(n, side, side, 3)` uint8.
         size: Side of the result in pixels.
         corner: `(2, n, 1)` in [0, 1), where each rectangle begins: down,
-            across.
-        extent: `(2, n, 1)` in (0, 1], how far it reaches, in shares of the
-            side.
-        turned: `(n,)`, which images to mirror.
+            across. `(2, 1, 1)` for the same one in all of them.
+        extent: Likewise in (0, 1], how far it reaches, in shares of the side.
+        turned: `(n,)`, which images to mirror; `False` for none.
 
     Returns:
         `(n, size, size, 3)` uint8.
@@ -145,7 +144,7 @@ def draw_rectangles(n, scale, rng):
 def tint(images, rng):
     """Vary the contrast and the colours of each image a little, in place."""
     n, size = images.shape[:2]
-    # Whole numbers of 16 bits, six of them behind the point: no quicker way
+    # Whole numbers of 16 bits, six of them behind the point
     contrast = (64 * np.exp(rng.uniform(-0.2, 0.2, (n, 1)))).round()
     shift = 128 * (64 - contrast) + 64 * rng.uniform(-13, 13, (n, 3)) + 32
     each = images.reshape(n, size, -1), np.int16(contrast), np.int16(shift)
