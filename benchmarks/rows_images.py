@@ -87,7 +87,7 @@ def measure_input(work: Path, size: dict) -> list[dict]:
 
 def measure_predict(work: Path, size: dict) -> list[dict]:
     """Photographs in a folder, against `model.predict` on an array."""
-    folder = material.originals(work, size["originals"])
+    folder = material.originals(work, size["predict_images"])
     path, model, side = save_a_model(work, size)
     images, _ = ch.prepare(folder, work / "predict", side)
     decoded, batch = images.astype("float32"), 32
