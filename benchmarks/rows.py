@@ -29,7 +29,7 @@ ROWS = {
     "gpu": ("rows_whole", "measure_gpu"),
 }
 
-# "full" took 27 minutes on two cores; "tiny" shows that all of it runs.
+# "full" took 24 minutes on two cores; "tiny" shows that all of it runs.
 SIZES = {
     "full": {
         "rounds": 15,

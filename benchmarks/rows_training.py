@@ -59,7 +59,7 @@ def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
     train, _, test = ch.split_rows(manifest)
     labels = manifest.label.to_numpy()
     correct = {}
-    for precision in ("float32", picked):
+    for precision in dict.fromkeys(("float32", picked)):
         features = _features(images, manifest, precision)
         judge = LogisticRegression(C=0.01, max_iter=500)
         judge.fit(features[train], labels[train])
