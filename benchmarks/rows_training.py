@@ -121,21 +121,19 @@ def measure_fine_tuning(work: Path, size: dict) -> list[dict]:
     back.trainable = True
     head = _head(back.output_shape[-1])
     models = {"ours": ch.join(back, head), "theirs": ch.join(front, back, head)}
+    batches = {
+        "ours": ch.Batches(kept, labels, rows, mirrored=kept),
+        "theirs": ch.Batches(images, labels, rows),
+    }
 
-    def batches_of(rows):
-        return {
-            "ours": ch.Batches(kept, labels, rows, mirrored=kept),
-            "theirs": ch.Batches(images, labels, rows),
-        }
-
-    def epoch(side, batches):
-        models[side].fit(batches[side], verbose=0, shuffle=False)
+    def epoch(side, **options):
+        options |= {"verbose": 0, "shuffle": False}
+        models[side].fit(batches[side], **options)
 
     for side, model in models.items():
         compile_model(model, 1e-5)
-        epoch(side, batches_of(rows[:32]))  # builds what is built once
-    batches = batches_of(rows)
-    sides = {side: lambda side=side: epoch(side, batches) for side in models}
+        epoch(side, steps_per_epoch=1)  # builds what is built once
+    sides = {side: lambda side=side: epoch(side) for side in models}
     found = alternate(sides, size["few_rounds"])
     note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px, float32"
     return [to_row("fine-tuning epoch", 3.5, **found, note=note)]

@@ -95,23 +95,14 @@ def test_other_layouts_take_the_same_calls(shared, tmp_path, dataset, classes):
 
 
 MEMORY = """
-import sys, threading, time
-from pathlib import Path
+import sys
+from benchmarks.measure import Peak, anonymous_megabytes
 from catdog_helpers.manifest import prepare
 
-def anonymous():
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("RssAnon:")[1].split()[0]) / 1024  # MB
-
-def watch():
-    while True:
-        seen.append(anonymous())
-        time.sleep(0.02)
-
-seen = [anonymous()]
-threading.Thread(target=watch, daemon=True).start()
-prepare(*sys.argv[1:], 192, workers=2)
-print(max(seen) - seen[0])
+before = anonymous_megabytes()
+with Peak() as peak:
+    prepare(*sys.argv[1:], 192, workers=2)
+print(peak.megabytes - before)
 """
 
 RATIO = """
@@ -134,7 +125,8 @@ print(np.median([seconds(1) / seconds(2) for _ in range(25)]))
 
 def _measure(script, folder, target):
     command = [sys.executable, "-c", script, str(folder), str(target)]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    options = {"capture_output": True, "check": True, "text": True}
+    done = subprocess.run(command, cwd=runner.ROOT, **options)
     return float(done.stdout)
 
 
