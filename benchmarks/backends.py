@@ -108,7 +108,7 @@ def to_table(record: dict) -> str:
     rows = {"": list(SETS)}
     rows["versions"] = [_versions(one) for one in found]
     rows["`make run`, seconds"] = [f"{one['seconds']:.0f}" for one in found]
-    for method, label in METHODS.items():
+    for method, (label, _) in METHODS.items():
         accuracy = [one["accuracy"][method] for one in found]
         rows[f"{label}, test accuracy"] = [f"{x:.3f}" for x in accuracy]
     rows |= {name: list(cells) for name, cells in FEATURES.items()}

@@ -102,10 +102,12 @@ def _conditions(record: dict) -> str:
     versions = ", ".join(
         f"{names[p]} {v}" for p, v in last["versions"].items() if p in names
     )
+    seen = last.get("resolution", last["image_size"])
+    larger = "" if seen == last["image_size"] else f", enlarged to {seen} px"
     return (
         f"{last['n_train']:,} training, {last['n_validation']:,} validation "
         f"and {last['n_test']:,} test images of {last['image_size']} px "
-        f"(`{last['dataset']}`), base {last['base']}, weights "
+        f"(`{last['dataset']}`), base {last['base']}{larger}, weights "
         f"`{last['weights']}`, seed {last['seed']}. {record['date']}; "
         f"{record['machine']}; {versions}."
     )

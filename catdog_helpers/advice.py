@@ -12,6 +12,7 @@ from sklearn.preprocessing import Normalizer
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
+from catdog_helpers.data_size import in_proportion
 from catdog_helpers.findings import has_other_label
 from catdog_helpers.metrics import wilson_interval
 
@@ -68,7 +69,7 @@ def learning_curve(
     # In random order already: scikit-learn before 1.7, shuffling, forgets to
     # stratify.
     parts = StratifiedGroupKFold(folds).split(x, y, groups)
-    parts = [(_evenly(a, y), b) for a, b in parts]
+    parts = [(in_proportion(a, y), b) for a, b in parts]
     most = min(len(a) for a, _ in parts)
     shares = [s for s in (0.125, 0.25, 0.5) if s * most >= len(counts)]
     head = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
@@ -79,13 +80,6 @@ def learning_curve(
     rows = [(a, *wilson_interval(round(a * len(x)), len(x))) for a in accuracy]
     index = pd.Index(sizes / len(counts), name="images a class")
     return pd.DataFrame(rows, index, columns=["accuracy", "low", "high"])
-
-
-def _evenly(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Order rows so that the first n hold each class, in its proportion."""
-    by_class = pd.Series(labels[rows]).groupby(labels[rows])
-    place = by_class.cumcount() / by_class.transform("size")
-    return rows[np.argsort(place.to_numpy(), kind="stable")]
 
 
 def what_more_buys(curve: pd.DataFrame) -> str:
@@ -107,9 +101,8 @@ def what_more_buys(curve: pd.DataFrame) -> str:
     )
     if len(curve) < 3:
         return f"{now}; these are too few images to see a trend."
-    error = np.log((1 - curve.accuracy).clip(lower=1e-3))
-    x, y = np.log(curve.index[-3:]), error.iloc[-3:]
-    slope, start = np.polyfit(x, y, 1)
+    error = np.log((1 - curve.accuracy.iloc[-3:]).clip(lower=1e-3))
+    slope, start = np.polyfit(np.log(curve.index[-3:]), error, 1)
     if slope > -0.05:
         return f"{now}; more images of the same kind would buy little."
     two, four = 1 - np.exp(start + slope * np.log([2 * n, 4 * n]))

@@ -32,20 +32,31 @@ def subsets(
             classes.
     """
     sizes = sorted(set(sizes))
-    rows = np.random.default_rng(seed).permutation(rows)
-    classes = pd.Series(np.asarray(labels)[rows])
-    groups = classes.groupby(classes)
-    n_classes = groups.ngroups
+    n_classes = len(np.unique(np.asarray(labels)[rows]))
     if not sizes or sizes[0] < n_classes or sizes[-1] > len(rows):
         raise ValueError(
             f"`sizes` must lie between {n_classes}, the number of classes, and "
             f"{len(rows):,}, the number of images. Received: {sizes}"
         )
-    # The first of each class, then all of them at even distances.
+    order = in_proportion(np.random.default_rng(seed).permutation(rows), labels)
+    return {size: np.sort(order[:size]) for size in sizes}
+
+
+def in_proportion(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Order rows so that the first n hold the classes in their proportion.
+
+    Args:
+        rows: Row numbers; those of one class stay in their order.
+        labels: Shape `(n,)`, the class number of every row.
+
+    Returns:
+        The same rows: the first of each class, then the others at even
+        distances.
+    """
+    groups = pd.Series(rows).groupby(np.asarray(labels)[rows])
     rank = groups.cumcount()
     place = ((rank + 0.5) / groups.transform("size")).where(rank > 0, 0)
-    order = rows[np.argsort(place.to_numpy(), kind="stable")]
-    return {size: np.sort(order[:size]) for size in sizes}
+    return rows[np.argsort(place.to_numpy(), kind="stable")]
 
 
 def measure_once(

@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from keras import callbacks, layers
 
 from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.metrics import score
+from catdog_helpers.models import leaves
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
@@ -21,14 +23,12 @@ def clock():
         A callback; put it first, then every epoch of the history has
         `seconds`.
     """
-    import keras
-
     start = time.perf_counter()
 
     def note(epoch, logs):
         logs["seconds"] = time.perf_counter() - start
 
-    return keras.callbacks.LambdaCallback(on_epoch_end=note)
+    return callbacks.LambdaCallback(on_epoch_end=note)
 
 
 def save_result(
@@ -81,10 +81,13 @@ def save_result(
     labels = manifest.label.to_numpy()
     _check_shape(probabilities, len(test), info["class_names"])
     costs = {"peak_memory_mb": peak_memory()}
+    n_trainable = sum(math.prod(w.shape) for w in model.trainable_weights)
     path = out / "models" / f"{method}.keras"
     kept = {"dataset", "class_names", "image_size", "split_sha256"}
     card = {"method": method} | {key: info[key] for key in sorted(kept)}
     card |= {"base": Path(base).name, "weights": Path(weights).name}
+    sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
+    card |= {"resolution": sizes[0] if sizes else info["image_size"]}
     uncertainty = measure_uncertainty(
         *(tail or (model, images)), labels, train, validation
     )
@@ -95,7 +98,7 @@ def save_result(
     result |= costs | {
         "label": label,
         "n_train": n_train or info["n_train"],
-        "trainable_parameters": sum(map(_size, model.trainable_weights)),
+        "trainable_parameters": n_trainable,
         "epochs": len(history["loss"]),
         "train_seconds": history["seconds"][-1],
         "seconds_before": seconds_before,
@@ -137,7 +140,3 @@ def _check_reloaded(path, model, images, rows, probabilities) -> dict:
             )
     milliseconds = milliseconds_a_photograph(reloaded, x)
     return {"milliseconds": milliseconds, "file_mb": path.stat().st_size / 1e6}
-
-
-def _size(weight) -> int:
-    return math.prod(weight.shape)

@@ -113,8 +113,7 @@ def plot_history(
                 f"`metric` and `x` must be among {sorted(history)}. Received: "
                 f"metric={metric!r}, x={x!r}"
             )
-        epochs = np.arange(1, len(history[metric]) + 1)
-        where = epochs if x == "epoch" else history[x]
+        where = history.get(x, np.arange(1, len(history[metric]) + 1))
         color = f"C{number}"
         ax.plot(where, history[f"val_{metric}"], color=color, label=name)
         ax.plot(where, history[metric], color=color, ls="--", alpha=0.6, lw=1)

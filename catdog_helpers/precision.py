@@ -28,10 +28,8 @@ def best_precision(model: keras.Model | None = None) -> str:
     """
     capability = _gpu_capability()
     if capability:
-        known = [
-            GPU_TENSOR_CORES[k] for k in GPU_TENSOR_CORES if k <= capability
-        ]
-        return known[0] if known else "float32"
+        known = (f for k, f in GPU_TENSOR_CORES.items() if k <= capability)
+        return next(known, "float32")
     fast = keras.backend.backend() == "tensorflow" and _cpu_has_bfloat16()
     return "bfloat16" if fast and not _is_depthwise(model) else "float32"
 

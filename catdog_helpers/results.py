@@ -9,15 +9,10 @@ import pandas as pd
 
 from catdog_helpers.runs import load_split
 
-METHODS = {
-    "scratch_cnn": "scratch CNN",
-    "bottleneck": "bottleneck features",
-    "fine_tuned": "fine-tuned",
-}
-NOTEBOOKS = {
-    "scratch_cnn": "02_cnn_from_scratch",
-    "bottleneck": "03_vgg16_bottleneck_features",
-    "fine_tuned": "04_vgg16_fine_tuning",
+METHODS = {  # the usual name, and the notebook that measures it
+    "scratch_cnn": ("scratch CNN", "02_cnn_from_scratch"),
+    "bottleneck": ("bottleneck features", "03_vgg16_bottleneck_features"),
+    "fine_tuned": ("fine-tuned", "04_vgg16_fine_tuning"),
 }
 
 
@@ -53,7 +48,7 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
         if name not in results:
             raise FileNotFoundError(
                 f"{out / 'results' / name}.json is missing: run notebook "
-                f"{NOTEBOOKS[name]} first"
+                f"{METHODS[name][1]} first"
             )
     order = [*METHODS, *sorted(set(results) - set(METHODS))]
     return {name: results[name] for name in order if name in results}
@@ -75,7 +70,7 @@ def last_method(results: dict[str, dict]) -> str:
     found = [name for name in METHODS if name in results] or list(results)
     if not found:
         raise FileNotFoundError(
-            f"no method was measured yet: run {', '.join(NOTEBOOKS.values())}"
+            "no method was measured yet: run 02_cnn_from_scratch or a later one"
         )
     return found[-1]
 
@@ -90,7 +85,7 @@ def display_name(result: dict) -> str:
         Its `label`, or the method's usual name; a base without pretraining is
         said to be one.
     """
-    usual = METHODS.get(result["method"], result["method"])
+    usual, _ = METHODS.get(result["method"], (result["method"], ""))
     name = result.get("label") or usual
     unsaid = result["weights"] == "random" and "random" not in name
     return f"{name} (random base)" if unsaid else name

@@ -227,6 +227,7 @@ DIALS = {
     "BASE": _base,
     "WEIGHTS": _weights,
     "BASES": _base_list,
+    "RESOLUTION": _whole(32, 1024),
     "CUT": str,
     "IMAGE_SIZE": _whole(32, 1024),
     "TRAIN": _whole(1),

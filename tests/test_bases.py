@@ -101,20 +101,49 @@ def test_weights_file_is_loaded(tmp_path, vgg16):
     assert weights_sha256(again) == weights_sha256(vgg16)
 
 
+@pytest.fixture(scope="module")
+def saved_sequential(tmp_path_factory):
+    """The same as `saved`, as a Sequential."""
+    path = tmp_path_factory.mktemp("saved") / "sequential.keras"
+    parts = [
+        keras.Input((None, None, 3)),
+        layers.Rescaling(1 / 255),
+        layers.Conv2D(4, 3, strides=2, name="conv"),
+        layers.ReLU(name="relu"),
+    ]
+    keras.Sequential(parts).save(path)
+    return path
+
+
+# Their preprocessing: operations, none but a layer's own, a layer.
+@pytest.mark.parametrize(
+    "base", ["VGG16", "EfficientNetV2B0", "sample", "saved", "saved_sequential"]
+)
+def test_a_base_enlarges_the_images_itself(base, request):
+    base = request.getfixturevalue(base) if "saved" in base else base
+    weights = None if base in APPLICATIONS else "imagenet"
+    enlarging = load_base(base, weights, image_size=48, resolution=64)
+    assert enlarging.input_shape == (None, 48, 48, 3)
+    assert not enlarging.trainable_weights
+    plain = load_base(base, weights, image_size=64)
+    plain.set_weights(enlarging.get_weights())
+    x = pixels(48)
+    expected = run(plain, run(layers.Resizing(64, 64), x))
+    np.testing.assert_allclose(run(enlarging, x), expected, atol=1e-6)
+    front, back = split_base(enlarging, default_cut(base))
+    np.testing.assert_allclose(run(back, run(front, x)), expected, atol=1e-6)
+
+
+def test_a_resolution_that_the_images_have_changes_nothing(vgg16):
+    base = load_base("VGG16", None, image_size=32, resolution=32)
+    kinds = [[type(x) for x in m.layers] for m in (base, vgg16)]
+    assert kinds[0] == kinds[1]
+
+
 @pytest.mark.parametrize("cut", ["conv", "relu", "conv.input", "relu.input"])
-@pytest.mark.parametrize("kind", ["Functional", "Sequential"])
-def test_a_saved_base_of_any_size_can_be_cut(saved, tmp_path, cut, kind):
-    path = saved
-    if kind == "Sequential":
-        path = tmp_path / "sequential.keras"
-        parts = [
-            keras.Input((None, None, 3)),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(4, 3, strides=2, name="conv"),
-            layers.ReLU(name="relu"),
-        ]
-        keras.Sequential(parts).save(path)
-    base = load_base(path)
+@pytest.mark.parametrize("kind", ["saved", "saved_sequential"])
+def test_a_saved_base_of_any_size_can_be_cut(cut, kind, request):
+    base = load_base(request.getfixturevalue(kind))
     front, back = split_base(base, cut)
     for side in (16, 24):
         x = pixels(side)

@@ -102,11 +102,12 @@ def test_calibrated_answers_have_a_small_error_and_sure_ones_a_large_one():
     assert score(boast, labels)["test_calibration_error"] > 0.2
 
 
-def make_model(seed=0):
+def make_model(seed=0, first=()):
     keras.utils.set_random_seed(seed)
     return keras.Sequential(
         [
             keras.Input((16, 16, 3)),
+            *first,
             layers.Rescaling(1 / 255),
             layers.Flatten(),
             layers.Dense(2, activation="softmax"),
@@ -114,10 +115,10 @@ def make_model(seed=0):
     )
 
 
-def save(out, method="scratch_cnn", seed=0, **options):
+def save(out, method="scratch_cnn", seed=0, first=(), **options):
     images, manifest, _ = load_split(out)
     *_, test = split_rows(manifest)
-    model = make_model(seed)
+    model = make_model(seed, first)
     probabilities = model.predict_on_batch(images[test].astype("float32"))
     return save_result(out, method, model, probabilities, HISTORY, **options)
 
@@ -130,7 +131,7 @@ def test_a_result_holds_all_that_is_needed_to_judge_it(run_dir):
     assert (result["base"], result["weights"]) == ("own.keras", "mine.h5")
     sizes = [result[f"n_{part}"] for part in ("train", "validation", "test")]
     assert sizes == [24, 8, 8]
-    assert result["image_size"] == 16
+    assert result["image_size"] == result["resolution"] == 16
     assert result["split_sha256"] == info["split_sha256"]
     assert result["epochs"] == 2
     assert result["train_seconds"] == 2.5
@@ -139,6 +140,13 @@ def test_a_result_holds_all_that_is_needed_to_judge_it(run_dir):
     path = run_dir / "results" / "scratch_cnn.json"
     read = json.loads(path.read_text(encoding="utf-8"))
     assert read == result | {"test_interval": list(result["test_interval"])}
+
+
+def test_a_result_tells_to_what_the_model_enlarges_the_images(run_dir):
+    base = keras.Sequential([keras.Input((16, 16, 3)), layers.Resizing(20, 20)])
+    result = save(run_dir, first=[base])
+    assert (result["image_size"], result["resolution"]) == (16, 20)
+    assert load_model(run_dir / result["model"])[1]["resolution"] == 20
 
 
 def test_a_result_is_measured_on_the_test_images(run_dir):

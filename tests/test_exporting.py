@@ -31,12 +31,13 @@ FILES = {
 }
 
 
-def make_model(image_size=SIDE):
+def make_model(image_size=SIDE, first=()):
     """Two classes, told apart by one colour; no tie anywhere near."""
     keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
             keras.Input((image_size, image_size, 3)),
+            *first,
             layers.Rescaling(1 / 127.5, offset=-1),
             layers.Conv2D(8, 3, activation="relu"),
             layers.GlobalAveragePooling2D(),
@@ -80,6 +81,13 @@ def test_the_file_answers_as_the_model_does(format, model, images, tmp_path):
     assert json.loads(beside.read_text("utf-8")) == result
     names = {FILES[format], beside.name}
     assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+def test_a_model_may_enlarge_its_images(format, images, tmp_path):
+    model = make_model(first=[layers.Resizing(21, 21)])
+    result = export(model, format, tmp_path, card=CARD, images=images)
+    assert result["parity"]["largest_difference"] < 1e-5
 
 
 def test_a_path_brings_its_card_and_the_test_images_of_its_run(

@@ -143,7 +143,10 @@ def test_shuffled_labels_cannot_be_learned(out):
 
 @pytest.mark.slow
 def test_three_classes_in_a_folder_of_ones_own(tmp_path):
-    """`make run DATASET=<folder>`, class names with spaces and accents."""
+    """`make run DATASET=<folder>`, class names with spaces and accents.
+
+    The base enlarges the images, which are smaller than usual.
+    """
     names = {"une poule": "owl", "mon lapin": "rabbit", "Bär": "bear"}
     for name, kind in names.items():
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -154,6 +157,8 @@ def test_three_classes_in_a_folder_of_ones_own(tmp_path):
     arguments = [
         f"DATASET={tmp_path / 'photos'}",
         "BASE=sample",
+        "IMAGE_SIZE=64",
+        "RESOLUTION=96",
         f"OUT={tmp_path / 'out'}",
         "EPOCHS=2",
     ]
@@ -161,6 +166,7 @@ def test_three_classes_in_a_folder_of_ones_own(tmp_path):
     out = runner.run(dials)
     results = load_results(out)
     assert list(results) == METHODS
+    assert [r["resolution"] for r in results.values()] == [64, 96, 96]
     for result in results.values():
         assert result["class_names"] == sorted(names)
         assert np.load(out / "results" / f"{result['method']}.npy").shape == (

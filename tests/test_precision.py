@@ -73,11 +73,19 @@ def test_depthwise_convolutions_stay_float32_on_a_cpu(machine, slow):
 
 
 @pytest.mark.parametrize(
-    "base", ["sample", "VGG16", "ResNet50", "ConvNeXtTiny"]
+    ("base", "resolution"),
+    [
+        ("sample", None),
+        ("sample", 80),
+        ("VGG16", None),
+        ("ResNet50", None),
+        ("ConvNeXtTiny", None),
+    ],
 )
-def test_a_base_gives_nearly_the_same_in_bfloat16(base):
+def test_a_base_gives_nearly_the_same_in_bfloat16(base, resolution):
     weights = "imagenet" if base == "sample" else None
-    model = load_base(base, weights, image_size=64)
+    options = {"image_size": 64, "resolution": resolution}
+    model = load_base(base, weights, **options)
     front, back = split_base(model, None)
     whole = join(front, back, build_head(model.output_shape[-1:], 2))
     fast = with_precision(whole, "bfloat16")
