@@ -15,6 +15,8 @@ from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
 from catdog_helpers.uncertainty import measure_uncertainty
 
+OF_THE_SPLIT = ("class_names", "dataset", "image_size", "split_sha256")
+
 
 def clock():
     """Make a callback that notes the seconds since the start of training.
@@ -83,8 +85,7 @@ def save_result(
     costs = {"peak_memory_mb": peak_memory()}
     n_trainable = sum(math.prod(w.shape) for w in model.trainable_weights)
     path = out / "models" / f"{method}.keras"
-    kept = {"dataset", "class_names", "image_size", "split_sha256"}
-    card = {"method": method} | {key: info[key] for key in sorted(kept)}
+    card = {"method": method} | {key: info[key] for key in OF_THE_SPLIT}
     card |= {"base": Path(base).name, "weights": Path(weights).name}
     sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
     card |= {"resolution": sizes[0] if sizes else info["image_size"]}
