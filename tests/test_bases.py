@@ -115,7 +115,7 @@ def saved_sequential(tmp_path_factory):
     return path
 
 
-# Their preprocessing: operations, none but a layer's own, a layer.
+# Preprocessing by operations, by a layer, and within a saved base
 @pytest.mark.parametrize(
     "base", ["VGG16", "EfficientNetV2B0", "sample", "saved", "saved_sequential"]
 )
