@@ -13,7 +13,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 # What the drawn sample is run with unless told otherwise
 SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
-SAMPLE_DIALS |= {"BASES": "none", "SEEDS": 2, "SCRATCH_STEPS": 120}
+SAMPLE_DIALS |= {"BASES": "none", "SEEDS": 2, "SCRATCH_STEPS": 60}
 DATASETS = ("sample", "sample_breeds", "small", "full", "oxford_pets")
 
 
