@@ -24,8 +24,9 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
         *needed: Methods that must be among them.
 
     Returns:
-        Method to the content of its JSON file, in the order of the series. A
-        result of another split is left out, with a warning.
+        Method to the content of its JSON file, in the order of the series,
+        then by name, controls last. A result of another split is left out,
+        with a warning.
 
     Raises:
         FileNotFoundError: If a needed one is missing, with its notebook.
@@ -50,7 +51,7 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
                 f"{out / 'results' / name}.json is missing: run notebook "
                 f"{METHODS[name][1]} first"
             )
-    order = [*METHODS, *sorted(set(results) - set(METHODS))]
+    order = [*METHODS, *sorted(results, key=lambda n: ("control" in n, n))]
     return {name: results[name] for name in order if name in results}
 
 

@@ -191,9 +191,10 @@ def test_a_model_that_is_saved_wrongly_is_refused(run_dir, monkeypatch):
 
 
 def test_results_come_in_the_order_of_the_series(run_dir):
-    for method in ("my_own", "fine_tuned", "bottleneck", "scratch_cnn"):
+    series = ["scratch_cnn", "bottleneck", "fine_tuned"]
+    for method in ("my_own", "control_pixels", "a_twice", *reversed(series)):
         save(run_dir, method)
-    order = ["scratch_cnn", "bottleneck", "fine_tuned", "my_own"]
+    order = [*series, "a_twice", "my_own", "control_pixels"]
     assert list(load_results(run_dir)) == order
 
 
