@@ -51,8 +51,8 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
                 f"{out / 'results' / name}.json is missing: run notebook "
                 f"{METHODS[name][1]} first"
             )
-    order = [*METHODS, *sorted(results, key=lambda n: ("control" in n, n))]
-    return {name: results[name] for name in order if name in results}
+    others = sorted(results.keys() - METHODS, key=lambda n: ("control" in n, n))
+    return {n: results[n] for n in [*METHODS, *others] if n in results}
 
 
 def last_method(results: dict[str, dict]) -> str:
