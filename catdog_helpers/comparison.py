@@ -144,11 +144,14 @@ def conclude(pair: Mapping) -> tuple[str, str]:
         winner, loser, sign, only = loser, winner, -1, only[::-1]
     low, high = sorted((sign * 100 * pair["low"], sign * 100 * pair["high"]))
     chance = f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    if "p (Holm)" in pair:
+        chance += ", corrected for the number of pairs"
     facts = (
         f"{winner} alone is right on {only[0]:,} of these {pair['images']:,} "
         f"test images, {loser} alone on {only[1]:,} ({chance}). The "
-        f"difference in accuracy on such images lies between {low:+.1f} and "
-        f"{high:+.1f} percentage points (95 % interval). "
+        "difference in accuracy on such images is estimated between "
+        f"{low:+.1f} and {high:+.1f} percentage points (95 % interval, of this "
+        "pair alone). "
     )
     if p < 0.05:
         return (

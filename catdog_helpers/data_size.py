@@ -109,9 +109,8 @@ def images_to_reach(
     i = reached[0]
     if i == 0:
         return float(sizes[0])
-    below, above = accuracies[i - 1], accuracies[i]
-    share = (target - below) / (above - below)
-    return float(sizes[i - 1] * (sizes[i] / sizes[i - 1]) ** share)
+    two = slice(i - 1, i + 1)
+    return np.exp(np.interp(target, accuracies[two], np.log(sizes[two])))
 
 
 def images_to_match(
@@ -119,9 +118,13 @@ def images_to_match(
 ) -> pd.DataFrame:
     """Tell how many images one method needs to match another.
 
+    Only trainings of one recipe make a curve: what was trained longer (its
+    `longer` is true) only bounds what the curve leaves open.
+
     Args:
         curves: One row per training: `method`, `training images`, `seed`,
-            `test accuracy`. Accuracies of several seeds are averaged.
+            `test accuracy`, `longer`. Accuracies of several seeds are
+            averaged.
         needy: The method that has to match.
         frugal: The method that sets the mark.
 
@@ -138,26 +141,33 @@ def images_to_match(
             f"methods must be among {sorted(set(curves['method']))}. Received: "
             f"{needy!r}, {frugal!r}"
         )
-    keys = ["method", "training images"]
-    mean = curves.groupby(keys)["test accuracy"].mean()
-    sizes, table = mean[needy].index.to_numpy(), mean[frugal].to_frame()
-    needed = [
-        images_to_reach(sizes, mean[needy].to_numpy(), target)
-        for target in mean[frugal]
-    ]
-    table["images to match"], table["times"] = needed, needed / table.index
+    keys, longer = ["method", "training images"], curves["longer"]
+    mean = curves[~longer].groupby(keys)["test accuracy"].mean()
+    most = curves[longer & (curves["method"] == needy)]
+    table = mean[frugal].to_frame()
+    rows = [_match(*point, mean[needy], most) for point in mean[frugal].items()]
+    table["images to match"], ends = zip(*rows, strict=True)
+    table["times"] = table["images to match"] / table.index
     table["sentence"] = [
-        f"With {n:,} training images, {frugal} reaches {accuracy:.3f}; "
-        f"{needy} needs {_times(n, count, sizes)} the images to match."
-        for n, accuracy, count in zip(
-            table.index, mean[frugal], needed, strict=True
-        )
+        f"With {n:,} training images, {frugal} reaches {reached:.3f}; {needy} "
+        f"{end}."
+        for (n, reached), end in zip(mean[frugal].items(), ends, strict=True)
     ]
     return table
 
 
-def _times(n: int, needed: float, sizes: np.ndarray) -> str:
-    bound = "at most" if needed == sizes[0] else "about"
+def _match(n: int, target: float, curve, most) -> tuple[float, str]:
+    sizes, accuracies = curve.index.to_numpy(), curve.to_numpy()
+    needed, bound = images_to_reach(sizes, accuracies, target), "about"
     if np.isinf(needed):
-        bound, needed = "more than", sizes[-1]
-    return f"{bound} {needed / n:,.{0 if needed / n >= 9.95 else 1}f} times"
+        enough = most[most["test accuracy"] >= target]["training images"]
+        needed, bound = enough.min() if len(enough) else needed, "at most"
+    if needed <= n:
+        return needed, "is as good with no more"
+    seen = max([*sizes, *most["training images"]])
+    if np.isinf(needed) and n >= seen:
+        return needed, "stays below that with as many"
+    bound = "more than" if np.isinf(needed) else bound
+    times = min(needed, seen) / n
+    many = f"{bound} {times:,.{0 if times >= 9.95 else 1}f} times"
+    return needed, f"needs {many} the images to match"

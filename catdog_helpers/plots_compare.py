@@ -49,31 +49,34 @@ def plot_data_size(
 
     Args:
         curves: One row per training: `method`, `training images`, `seed`,
-            `test accuracy`.
+            `test accuracy`, `longer`.
         ax: Where to draw. Defaults to new axes.
 
     Returns:
         The axes: a dot for every training, a line through the means, a band
-        from the lowest to the highest seed.
+        from the lowest to the highest seed; a star where `longer` is true,
+        off the line, since it was trained otherwise.
     """
     ax = ax or plt.subplots(layout="constrained")[1]
+    columns = ["training images", "test accuracy"]
     lines = curves.groupby("method", sort=False)
     for number, (name, rows) in enumerate(lines):
         color = f"C{number}"
+        stars, rows = rows[rows["longer"]], rows[~rows["longer"]]
+        ax.plot(*stars[columns].to_numpy().T, "*", color=color, ms=11)
         seeds = rows.groupby("training images")["test accuracy"]
         band = seeds.agg(["min", "max", "mean"])
         ax.plot(band.index, band["mean"], color=color, label=name)
         style = {"color": color, "alpha": 0.2, "lw": 0}
         ax.fill_between(band.index, band["min"], band["max"], **style)
-        dots = rows["training images"], rows["test accuracy"]
-        ax.plot(*dots, "o", color=color, ms=4)
+        ax.plot(*rows[columns].to_numpy().T, "o", color=color, ms=4)
     sizes = sorted(curves["training images"].unique())
     ax.set_xscale("log")
     ax.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=45)
     ax.minorticks_off()
     ax.set(xlabel="training images (log axis)", ylabel="test accuracy")
     ax.grid(alpha=0.3)
-    title = "dots: each seed, line: mean, band: lowest to highest seed"
+    title = "dots: each seed, line: mean; stars: the notebooks' own models"
     ax.set_title(title, fontsize=9)
     ax.legend(fontsize=8)
     return ax

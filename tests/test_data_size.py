@@ -91,7 +91,18 @@ def curves():
         for seed, shift in enumerate((-0.02, 0.02))
     ]
     columns = ["method", "training images", "seed", "test accuracy"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(longer=False)
+
+
+def with_star(accuracy):
+    """The curves, and the needy method trained longer on all images."""
+    star = {"method": "scratch", "training images": 2000, "longer": True}
+    star |= {"seed": 0, "test accuracy": accuracy}
+    return pd.concat([curves(), pd.DataFrame([star])], ignore_index=True)
+
+
+def said(table, n):
+    return table["sentence"][n].partition("; ")[2]
 
 
 def test_how_many_images_match_a_method():
@@ -106,14 +117,49 @@ def test_how_many_images_match_a_method():
         "32 times the images to match.",
         "With 200 training images, transfer reaches 0.800; scratch needs about "
         "10 times the images to match.",
-        "With 2,000 training images, transfer reaches 0.900; scratch needs "
-        "more than 1.0 times the images to match.",
+        "With 2,000 training images, transfer reaches 0.900; scratch stays "
+        "below that with as many.",
     ]
 
 
-def test_a_curve_that_starts_above_is_said_to_need_at_most_so_many():
+def test_a_curve_that_ends_below_needs_more_than_it_has():
+    low = curves()
+    low.loc[low["method"] == "scratch", "test accuracy"] -= 0.3
+    table = images_to_match(low, "scratch", "transfer")
+    expected = "scratch needs more than 100 times the images to match."
+    assert said(table, 20) == expected
+
+
+def test_a_curve_that_starts_above_is_as_good():
     table = images_to_match(curves(), "scratch", "poor")
-    assert "needs at most 1.0 times" in table["sentence"][20]
+    assert said(table, 20) == "scratch is as good with no more."
+
+
+@pytest.mark.parametrize(
+    ("star", "of", "words"),
+    [
+        (0.95, "transfer", "scratch is as good with no more."),
+        (0.85, "transfer", "scratch stays below that with as many."),
+    ],
+)
+def test_longer_training_bounds_what_the_curve_leaves_open(star, of, words):
+    table = images_to_match(with_star(star), "scratch", of)
+    assert said(table, 2000) == words
+    # Where the curve itself arrives, the star says nothing.
+    assert "about 32 times" in said(table, 20)
+
+
+def test_longer_training_that_suffices_is_an_upper_bound():
+    low = with_star(0.75)
+    curve = (low["method"] == "scratch") & ~low["longer"]
+    low.loc[curve, "test accuracy"] -= 0.3
+    table = images_to_match(low, "scratch", "transfer")
+    assert table["images to match"][20] == 2000
+    assert (
+        said(table, 20)
+        == "scratch needs at most 100 times the images to match."
+    )
+    assert "more than 10 times" in said(table, 200)
 
 
 def test_an_unknown_method_is_said():
