@@ -128,14 +128,20 @@ def _pairs(pairs: list[dict]) -> list[str]:
 
 def _pitfalls(pitfalls: list[dict]) -> list[str]:
     lines = [
-        "| what was done (notebook 09) | test accuracy | 95 % interval |",
-        "| --- | --- | --- |",
+        "| what was done (notebook 09) | test accuracy | 95 % interval | "
+        "points lost, against its right way | 95 % interval |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    return lines + [
-        f"| {row['what']} | {row['test accuracy']:.3f} | "
-        f"{row['low']:.3f} to {row['high']:.3f} |"
-        for row in pitfalls
-    ]
+    for row in pitfalls:
+        lost, ends = "", ""
+        if row["instead of"]:
+            lost = f"{row['points lost']:.1f}"
+            ends = f"{row['lost, low']:.1f} to {row['lost, high']:.1f}"
+        lines.append(
+            f"| {row['what']} | {row['test accuracy']:.4f} | "
+            f"{row['low']:.4f} to {row['high']:.4f} | {lost} | {ends} |"
+        )
+    return lines
 
 
 def to_figure(record: dict):
@@ -185,9 +191,15 @@ def write_into(readme: str, name: str, table: str) -> str:
         The text.
     """
     pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    return re.sub(
+    text, found = re.subn(
         pattern, lambda m: f"{m[1]}{table}\n{m[2]}", readme, flags=re.DOTALL
     )
+    if not found:
+        raise ValueError(
+            f"the README has no place for this record: write <!-- {name} --> "
+            f"and <!-- /{name} --> where its table is to stand"
+        )
+    return text
 
 
 def today_and_here() -> dict:

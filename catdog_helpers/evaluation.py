@@ -120,6 +120,11 @@ def _check_shape(probabilities, n: int, class_names: list[str]) -> None:
             "`probabilities` of the test images must have the shape "
             f"{(n, len(class_names))}. Received: {probabilities.shape}"
         )
+    if not np.isfinite(probabilities).all():
+        raise ValueError(
+            "`probabilities` are not finite: the training has diverged, so "
+            "lower its learning rate"
+        )
 
 
 def _check_reloaded(path, model, images, rows, probabilities) -> dict:
@@ -134,7 +139,7 @@ def _check_reloaded(path, model, images, rows, probabilities) -> dict:
         (probabilities[some], 0.1, "those measured: it was joined wrongly"),
     ):
         difference = float(np.abs(again - known).max())
-        if difference > most:
+        if not difference <= most:  # NaN, too
             raise RuntimeError(
                 f"{path} gives probabilities that differ by {difference:.3f} "
                 f"from {wrong}"

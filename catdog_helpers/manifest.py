@@ -1,7 +1,6 @@
 """Prepare a folder of photographs: decode each once, list what was found."""
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,7 @@ from catdog_helpers.archive import require_space, sha256_of
 from catdog_helpers.copies import difference_hash, group_copies
 from catdog_helpers.images import open_image, read_bytes, to_square
 from catdog_helpers.layout import index_images
-from catdog_helpers.saving import write_json
+from catdog_helpers.saving import read_json, write_json
 
 VERSION = 1  # raise it when the same file would give other pixels or columns
 AT_ONCE = 8  # photographs that a thread decodes before it reports
@@ -141,12 +140,8 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
     manifest = files.rename(columns={"split": "given_split"})
     manifest = manifest.join(pd.DataFrame(rows, index=manifest.index))
     hashes = manifest.pop("hash").to_numpy(dtype=np.uint64)
-    manifest["group"] = group_copies(
-        manifest.sha256.to_numpy(),
-        hashes,
-        images,
-        rows=np.flatnonzero(manifest.status == "ok"),
-    )
+    sound = np.flatnonzero(manifest.status == "ok")
+    manifest["group"] = group_copies(hashes, images, sound)
     return manifest
 
 
@@ -184,7 +179,9 @@ def _listing(folder: Path, files: pd.DataFrame) -> str:
     """Hash names, sizes and times: changes when a file of the folder does."""
     digest = hashlib.sha256(f"{VERSION}".encode())
     for row in files.itertuples():
-        stat = os.stat(os.path.join(folder, row.path))
+        path = os.path.join(folder, row.path)
+        # A link that leads nowhere is listed, too, and then rejected.
+        stat = os.stat(path, follow_symlinks=os.path.exists(path))
         entry = (row.path, row[2], row.split, stat.st_size, stat.st_mtime_ns)
         digest.update(repr(entry).encode())
     return digest.hexdigest()
@@ -203,5 +200,6 @@ def _same_bytes(folder: Path, files: pd.DataFrame, target: Path) -> bool:
 
 
 def _recorded(target: Path) -> dict:
-    record = target / "images.json"
-    return json.loads(record.read_text()) if record.is_file() else {}
+    """What was prepared; nothing if it is damaged, then it is done anew."""
+    whole = (target / "images.npy").is_file()
+    return read_json(target / "images.json") if whole else {}

@@ -1,6 +1,5 @@
 """Read what each method measured, and put the methods side by side."""
 
-import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from catdog_helpers.runs import load_split
+from catdog_helpers.saving import read_json
 
+OF_THE_SPLIT = ("split_sha256", "image_size", "class_names")
 METHODS = {  # the usual name, and the notebook that measures it
     "scratch_cnn": ("scratch CNN", "02_cnn_from_scratch"),
     "bottleneck": ("bottleneck features", "03_vgg16_bottleneck_features"),
@@ -25,8 +26,9 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
 
     Returns:
         Method to the content of its JSON file, in the order of the series,
-        then by name, controls last. A result of another split is left out,
-        with a warning.
+        then by name, controls last. Left out, with a warning, is a result
+        that is damaged, of another split, image size or class order, or built
+        on another base than notebook 3 has now.
 
     Raises:
         FileNotFoundError: If a needed one is missing, with its notebook.
@@ -35,24 +37,32 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
     *_, info = load_split(out)
     results = {}
     for path in sorted((out / "results").glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        same = ("split_sha256", "class_names")
-        if all(result[key] == info[key] for key in same):
-            results[result["method"]] = result
-        else:
+        results[path.stem] = read_json(path)
+    first = results.get("bottleneck", {})
+    for name, result in [*results.items()]:
+        if not _belongs(name, result, info, first):
+            del results[name]
             warnings.warn(
-                f"{path} was measured on another split or class order and is "
-                "left out: run its notebook again",
+                f"{out / 'results' / name}.json is damaged, or was measured on "
+                "another split, image size, class order or base, and is left "
+                "out: run its notebook again",
                 stacklevel=2,
             )
     for name in needed:
         if name not in results:
             raise FileNotFoundError(
                 f"{out / 'results' / name}.json is missing: run notebook "
-                f"{METHODS[name][1]} first"
+                f"{METHODS.get(name, (name, '06_compare'))[1]} first"
             )
     others = sorted(results.keys() - METHODS, key=lambda n: ("control" in n, n))
     return {n: results[n] for n in [*METHODS, *others] if n in results}
+
+
+def _belongs(name: str, result: dict, info: dict, first: dict) -> bool:
+    same = {key: info[key] for key in OF_THE_SPLIT} | {"method": name}
+    if name.startswith(("bottleneck", "fine_tuned")):
+        same |= {k: first.get(k) for k in ("base", "weights", "resolution")}
+    return all(result.get(key) == value for key, value in same.items())
 
 
 def last_method(results: dict[str, dict]) -> str:
@@ -100,11 +110,12 @@ def scoreboard(out: str | Path) -> pd.DataFrame:
 
     Returns:
         One row per method: `test accuracy`, `low` and `high` of its 95 %
-        interval, `log loss`, `calibration error` (see `calibration_error`),
-        `training images`, `trainable parameters`, `seconds` and what they are
-        the sum of, `seconds to prepare` (features, earlier training) and
-        `seconds to train`, `peak memory (MB)` (see `peak_memory`), `file size
-        (MB)`, `milliseconds a photograph`. NaN: was not measured.
+        interval, `balanced accuracy` (the mean of the classes' own), `log
+        loss`, `calibration error` (see `calibration_error`), `training
+        images`, `trainable parameters`, `seconds` and what they are the sum
+        of, `seconds to prepare` (features, earlier training) and `seconds to
+        train`, `peak memory (MB)` (see `peak_memory`), `file size (MB)`,
+        `milliseconds a photograph`. NaN: was not measured.
     """
     return to_scores(load_results(out).values())
 
@@ -124,6 +135,7 @@ def to_scores(results: Iterable[dict]) -> pd.DataFrame:
             "test accuracy": result["test_accuracy"],
             "low": result["test_interval"][0],
             "high": result["test_interval"][1],
+            "balanced accuracy": result.get("balanced_accuracy"),
             "log loss": result["test_log_loss"],
             "calibration error": result.get("test_calibration_error"),
             "training images": result["n_train"],

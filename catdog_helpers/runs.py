@@ -1,6 +1,5 @@
 """Write the split where all notebooks look for it, and read it there."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from catdog_helpers.features import provenance
 from catdog_helpers.guards import check_split
 from catdog_helpers.manifest import images_key, read_manifest, write_manifest
-from catdog_helpers.saving import write_json
+from catdog_helpers.saving import read_json, write_json
 from catdog_helpers.splits import SPLITS, split_rows, split_sha256
 
 
@@ -76,13 +75,14 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
             copies are on two sides of the split.
     """
     path = Path(out) / "dataset.json"
-    info = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    if not info or not Path(info["images"]).is_file():
-        missing = info.get("images", path)
-        raise FileNotFoundError(
-            f"{missing} is missing: run notebook 01_download_data first"
-        )
-    manifest = read_manifest(path.with_name("manifest.csv"))
+    info, table = read_json(path), path.with_name("manifest.csv")
+    for needed in (info.get("images", path), table):
+        if not info or not Path(needed).is_file():
+            raise FileNotFoundError(
+                f"{needed} is missing or damaged: run notebook "
+                "01_download_data first"
+            )
+    manifest = read_manifest(table)
     images = np.load(info["images"], mmap_mode="r")
     fits = provenance(images)["key"] == images_key(manifest, images.shape[1])
     if not fits or split_sha256(manifest) != info["split_sha256"]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from catdog_helpers.archive import sha256_of
 from catdog_helpers.cards import PREPROCESSING, check_card
+from catdog_helpers.failures import first_line
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
@@ -138,6 +139,22 @@ def write_json(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
 
 
+def read_json(path: Path) -> dict:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content; nothing if it is missing, damaged or no object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file at one stroke.
 
@@ -157,7 +174,7 @@ def read_keras(path: Path):
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can raise nearly anything
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         other, here = _saved_by(path), keras.__version__
         if other not in ("", here):
             reason += f" (saved by Keras {other}, here is {here})"

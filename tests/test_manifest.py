@@ -332,15 +332,35 @@ def test_file_names_that_are_no_text_are_kept(photographs, tmp_path):
     assert f"a/{name}" in set(manifest.path)
 
 
-def test_a_lost_record_means_preparing_again(photographs, tmp_path):
+def lose_all(prepared):
+    shutil.rmtree(prepared)
+
+
+def lose_images(prepared):
+    (prepared / "images.npy").unlink()
+
+
+def spoil_record(prepared):
+    (prepared / "images.json").write_text("")
+
+
+@pytest.mark.parametrize("harm", [lose_all, lose_images, spoil_record])
+def test_a_lost_record_means_preparing_again(photographs, tmp_path, harm):
     folder = photographs(tmp_path / "photos", {"a": 2, "b": 2})
     images, _ = prepare(folder, tmp_path / "data", 8)
     expected = np.array(images)
-    shutil.rmtree(tmp_path / "data" / "prepared_8px")
+    harm(tmp_path / "data" / "prepared_8px")
     images, _ = prepare(folder, tmp_path / "data", 8)
     assert np.array_equal(images, expected)
     record = tmp_path / "data" / "prepared_8px" / "images.json"
     assert len(json.loads(record.read_text())["key"]) == 64
+
+
+def test_a_link_that_leads_nowhere_is_rejected(photographs, tmp_path):
+    folder = photographs(tmp_path / "photos", {"a": 2, "b": 2})
+    (folder / "a" / "lost.jpg").symlink_to(tmp_path / "nothing.jpg")
+    _, manifest = prepare(folder, tmp_path / "data", 8)
+    assert by_path(manifest.status == "rejected", manifest) == {"a/lost.jpg"}
 
 
 MEMORY = """
