@@ -31,12 +31,7 @@ _MODULES = {
     "models": ("build_cnn",),
     "parity": ("run_exported",),
     "persist": ("keep", "restore"),
-    "plots": (
-        "plot_heat_maps",
-        "plot_history",
-        "plot_images",
-        "use_fonts",
-    ),
+    "plots": ("plot_heat_maps", "plot_history", "plot_images", "use_fonts"),
     "plots_compare": ("plot_data_size", "plot_scoreboard"),
     "precision": ("best_precision", "with_precision"),
     "photographs": ("find_photographs",),

@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument(name, help=text, **more)
     _add_export(commands)
     options = vars(parser.parse_args(arguments))
+    if options.get("batch_size", 1) < 1:
+        parser.error("--batch-size must be 1 or more")
     try:
         use_backend()
     except ValueError as error:

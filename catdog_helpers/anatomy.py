@@ -53,11 +53,7 @@ def split_model(model) -> tuple[keras.Model, Callable]:
 
 
 def pooled_features(
-    model,
-    images: np.ndarray,
-    rows: np.ndarray,
-    *,
-    precision: str | None = None,
+    model, images: np.ndarray, rows: np.ndarray, *, precision: str | None = None
 ) -> np.ndarray:
     """Give the features from which a model's head draws its answer.
 
@@ -95,23 +91,21 @@ def nearest_images(
         features: Shape `(n_images, n_features)`, e.g. of `pooled_features`.
         queries: Row numbers of the images to find others for.
         rows: Row numbers to search; a query among them finds itself first.
-        n: How many to find.
+        n: How many to find; fewer if `rows` are fewer.
 
     Returns:
         Row numbers of shape `(n_queries, n)`, the nearest first: least cosine
         distance.
     """
     kept = np.asarray(features[rows], dtype="float32")
-    search = NearestNeighbors(n_neighbors=n, metric="cosine").fit(kept)
+    search = NearestNeighbors(metric="cosine").fit(kept)
     wanted = np.asarray(features[queries], dtype="float32")
-    return np.asarray(rows)[search.kneighbors(wanted, return_distance=False)]
+    n = min(n, len(kept))
+    return np.asarray(rows)[search.kneighbors(wanted, n, return_distance=False)]
 
 
 def _from_pooling(model) -> list:
     """The layers from the last global pooling to the end."""
-    found = [
-        number
-        for number, layer in enumerate(model.layers)
-        if isinstance(layer, layers.GlobalAveragePooling2D)
-    ]
+    pooling = layers.GlobalAveragePooling2D
+    found = [i for i, x in enumerate(model.layers) if isinstance(x, pooling)]
     return model.layers[found[-1] :] if found else []

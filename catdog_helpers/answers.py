@@ -130,4 +130,4 @@ def _copy(data, path: str, folder: Path) -> None:
 def _as_name(text: str) -> str:
     """Make a name that any disk can hold, and that leads nowhere else."""
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", text).strip(" .")
-    return name[-150:] or "_"
+    return name.encode()[-150:].decode(errors="ignore") or "_"

@@ -1,5 +1,6 @@
 """Choose the framework that Keras computes with."""
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -47,6 +48,8 @@ def use_backend(name: str | None = None) -> str:
         )
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # It warns of every model that is built, as the notebooks do in turn.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     keep_freed_memory()
     return name
 

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
+from catdog_helpers.failures import first_line
 from catdog_helpers.saving import read_keras
 
 SAMPLE_BASE = Path(__file__).parents[1] / "data/sample/narrow_vgg16.keras"
@@ -180,7 +181,7 @@ def _load_weights(model, path: Path) -> None:
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ValueError(
             f"{path.name} does not fit {model.name} without its top: {reason}"
         ) from None

@@ -30,15 +30,11 @@ def difference_hash(image: Image.Image) -> int:
 
 
 def group_copies(
-    sha256: np.ndarray,
-    hashes: np.ndarray,
-    images: np.ndarray,
-    rows: np.ndarray,
+    hashes: np.ndarray, images: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
     """Give photographs that are copies of one another the same number.
 
     Args:
-        sha256: Hash of each file's bytes, shape `(n,)`.
         hashes: `difference_hash` of each picture, shape `(n,)`, `uint64`.
         images: Pictures of shape `(n, size, size, 3)`, `uint8`.
         rows: Those of the n to compare, in rising order.
@@ -52,8 +48,7 @@ def group_copies(
         for i, j in _close_pairs(hashes[rows])
         if _difference(images[rows[i]], images[rows[j]]) <= MAX_PIXEL_DIFFERENCE
     ]
-    pairs = np.array([*near, *_equal_pairs(sha256[rows])], dtype=int)
-    pairs = rows[pairs.reshape(-1, 2)]
+    pairs = rows[np.array(near, dtype=int).reshape(-1, 2)]
     n = len(hashes)
     graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n))
     _, component = connected_components(graph, directed=False)
@@ -70,12 +65,6 @@ def _close_pairs(hashes: np.ndarray) -> list[tuple[int, int]]:
         close = np.flatnonzero(distance <= MAX_HASH_DISTANCE)
         pairs += [(i, i + 1 + j) for j in close]
     return pairs
-
-
-def _equal_pairs(keys: np.ndarray) -> list[tuple[int, int]]:
-    order = np.argsort(keys, kind="stable")
-    same = keys[order][1:] == keys[order][:-1]
-    return list(zip(order[:-1][same], order[1:][same], strict=True))
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:

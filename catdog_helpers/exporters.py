@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from catdog_helpers.failures import first_line
+
 FILES = {
     "onnx": "model.onnx",
     "litert": "model.tflite",
@@ -56,8 +58,7 @@ def explain(error: Exception, format: str) -> Exception:
     """
     import keras
 
-    backend = keras.backend.backend()
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    backend, reason = keras.backend.backend(), first_line(error)
     reason = f"{format} was not written on the {backend} backend: {reason}"
     if isinstance(error, ImportError):
         return ImportError(f"{reason}; pip install {PACKAGES[backend]}")

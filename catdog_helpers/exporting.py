@@ -90,7 +90,7 @@ def export(
             found = run_exported(file, images)
         except Exception as error:  # converters raise nearly anything
             raise explain(error, format) from None
-        parity = compare(_predict(whole, images), found)
+        parity = compare(in_batches(whole.predict_on_batch, images), found)
         check_parity(parity, int8=int8)
         result = {"file": name, "format": format, "bytes": _size(file)}
         result |= {"not_sure_below": BORDER}
@@ -148,14 +148,6 @@ def _load(model, card, images, uncertainty):
             ) from None
     uncertainty = uncertainty or load_uncertainty(path, own)
     return model, own | (card or {}), images, uncertainty
-
-
-def _predict(model, images: np.ndarray, batch_size: int = 32):
-    def run(x):
-        outputs = model.predict_on_batch(x)
-        return outputs if isinstance(outputs, list) else [outputs]
-
-    return in_batches(run, images, batch_size)
 
 
 def _size(path: Path) -> int:

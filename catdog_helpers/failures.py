@@ -31,3 +31,8 @@ def explain_memory(batch_size: int) -> Iterator[None]:
             f"a batch size of {half}, or smaller images. What is on disk "
             "already is used again"
         ) from None
+
+
+def first_line(error: Exception) -> str:
+    """Give an error's first line, or its kind if it has no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -57,7 +57,7 @@ def extract_features(
 
     Raises:
         ValueError: If images are not raw RGB, or a feature is too large for
-            `dtype`.
+            `dtype`, or all are too small.
         OSError: If the disk is too full.
     """
     if images.shape[3:] == (3,):
@@ -67,7 +67,7 @@ def extract_features(
         "images": provenance(images)["key"],
         "rows": _sha256(np.asarray(rows, dtype=np.int64).tobytes()),
         "weights": weights_sha256(model),
-        "layers": _sha256(json.dumps(_layers(model)).encode()),
+        "layers": layers_key(model),
         "mirrored": mirrored,
         "precision": precision,
         "dtype": dtype,
@@ -142,15 +142,20 @@ def _run(
 
 
 def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
-    """Store features in fewer bits; raise ValueError if one is too large."""
+    """Store features in fewer bits; raise ValueError if they do not fit."""
     with np.errstate(over="ignore"):
         stored = x.astype(dtype)
-    if not np.isfinite(stored).all():
+    if not np.isfinite(stored).all() or x.any() and not stored.any():
         raise ValueError(
-            f"features as large as {np.abs(x).max():.3g} do not fit "
-            f"{stored.dtype}: use dtype='float32'"
+            f"features of up to {np.abs(x).max():.3g} do not fit "
+            f"{stored.dtype}: use dtype='float32' (random weights: notebook 06)"
         )
     return stored
+
+
+def layers_key(model) -> str:
+    """Hash what a model's layers compute, but for their weights."""
+    return _sha256(json.dumps(_layers(model)).encode())
 
 
 def _layers(model) -> list:
@@ -172,7 +177,8 @@ def _layers(model) -> list:
 
 def _changed(folder: Path, name: str, parts: dict) -> str:
     """Say what differs from the newest features of that name."""
-    records = sorted(folder.glob(f"{name}-*.json"), key=os.path.getmtime)
+    keys = f"{name}-{'[0-9a-f]' * 16}.json"
+    records = sorted(folder.glob(keys), key=os.path.getmtime)
     if not records:
         return ""
     old = json.loads(records[-1].read_text())["parts"]

@@ -11,11 +11,7 @@ from catdog_helpers.gradients import value_and_gradient
 
 
 def heat_map(
-    model,
-    images: np.ndarray,
-    class_index: int | np.ndarray | None = None,
-    *,
-    batch_size: int = 32,
+    model, images: np.ndarray, class_index: int | np.ndarray | None = None
 ) -> np.ndarray:
     """Mark where in images a model finds what speaks for a class.
 
@@ -32,7 +28,6 @@ def heat_map(
         images: Raw RGB in [0, 255], shape `(n, height, width, 3)`.
         class_index: Class number, one for all or one for each image.
             Defaults to the model's answer.
-        batch_size: Images at a time.
 
     Returns:
         Shape `(n, height, width)` of the feature map, float32. Each map has 1
@@ -47,8 +42,8 @@ def heat_map(
         lambda x, chosen: ops.sum(log_odds(to_logits(x), chosen))
     )
     found = []
-    for first in range(0, len(images), batch_size):
-        batch = slice(first, first + batch_size)
+    for first in range(0, len(images), 32):
+        batch = slice(first, first + 32)
         x = to_map.predict_on_batch(images[batch].astype("float32"))
         logits = ops.convert_to_numpy(to_logits(x))
         chosen = _one_hot(logits, class_index, batch)

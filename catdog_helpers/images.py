@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from catdog_helpers.failures import first_line
+
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 64_000_000  # a 64-megapixel camera; decoded it takes 192 MB
@@ -52,7 +54,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         FileNotFoundError: If there is no such file.
     """
     if isinstance(source, Image.Image):
-        return source
+        return source.copy()  # decoding changes it
     data = source if isinstance(source, bytes) else read_bytes(source)
     # What Pillow warns of here either raises below or does no harm.
     warnings.filterwarnings("ignore", module="PIL", append=True)
@@ -63,7 +65,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ValueError(f"too large: {error}") from None
     except Exception as error:  # a damaged header can raise nearly anything
-        raise ValueError(f"damaged header: {_first_line(error)}") from None
+        raise ValueError(f"damaged header: {first_line(error)}") from None
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(
             f"too large: {image.width} x {image.height} pixels, "
@@ -117,7 +119,7 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
         image = _to_rgb(image)
         return image.resize(side, Image.Resampling.BICUBIC, reducing_gap=2.0)
     except Exception as error:  # decoders raise OSError, SyntaxError, …
-        raise ValueError(f"damaged: {_first_line(error)}") from None
+        raise ValueError(f"damaged: {first_line(error)}") from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -143,8 +145,3 @@ def _why_no_image(data: bytes) -> str:
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
         return "HEIC is not read: save the photograph as JPEG"
     return f"not an image of a known format ({', '.join(FORMATS)})"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

@@ -1,18 +1,16 @@
 """The network that is trained from scratch, and the layers of any network."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 from keras import layers
 
+WIDTHS = (32, 64, 128, 256)
+
 
 def build_cnn(
-    image_size: int,
-    n_classes: int,
-    *,
-    widths: tuple[int, ...] = (32, 64, 128, 256),
-    dropout: float = 0.2,
+    image_size: int, n_classes: int, *, widths: Sequence[int] = WIDTHS
 ) -> keras.Model:
     """Build a small residual network with random weights.
 
@@ -25,7 +23,6 @@ def build_cnn(
         n_classes: Number of classes, 2 or more.
         widths: Filters of each stage; each has half the resolution of the
             one before.
-        dropout: Share of the last features left out during training.
 
     Returns:
         Model from raw RGB images `(batch, height, width, 3)` in [0, 255] to
@@ -44,7 +41,7 @@ def build_cnn(
         x = layers.Add()([shortcut, _conv_block(x, width, activation=None)])
         x = layers.Activation("relu")(x)
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
+    x = layers.Dropout(0.2)(x)
     outputs = layers.Dense(n_classes, activation="softmax", dtype="float32")(x)
     return keras.Model(inputs, outputs, name="scratch_cnn")
 

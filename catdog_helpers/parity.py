@@ -1,7 +1,6 @@
 """Run an exported model without Keras, and hold it against the original."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,13 @@ MAX_DIFFERENCE = 1e-3
 MIN_AGREEMENT, MIN_AGREEMENT_INT8 = 0.999, 0.95
 
 
-def run_exported(
-    path: str | Path, images: np.ndarray, *, batch_size: int = 32
-) -> list[np.ndarray]:
+def run_exported(path: str | Path, images: np.ndarray) -> list[np.ndarray]:
     """Run an exported model over images.
 
     Args:
         path: What `export` wrote: a `.onnx` or `.tflite` file, or the folder
             of a SavedModel.
         images: RGB of shape `(n, image_size, image_size, 3)` in [0, 255].
-        batch_size: Images at a time; LiteRT takes them one by one.
 
     Returns:
         Its outputs: probabilities of shape `(n, n_classes)`, float32, and, if
@@ -29,19 +25,20 @@ def run_exported(
     """
     path = Path(path)
     open_file, size = {
-        ".onnx": (_open_onnx, batch_size),
+        ".onnx": (_open_onnx, 32),
         ".tflite": (_open_litert, 1),
-        "": (_open_saved_model, batch_size),
+        "": (_open_saved_model, 32),
     }[path.suffix]
-    return in_batches(open_file(path), images, size)
+    return in_batches(open_file(path), images, batch_size=size)
 
 
-def in_batches(run: Callable, images: np.ndarray, batch_size: int):
-    """Run a function from images to a list of outputs, a batch at a time."""
-    starts = range(0, len(images), batch_size)
-    batches = (np.float32(images[i : i + batch_size]) for i in starts)
-    parts = zip(*(run(x) for x in batches), strict=True)
-    return [np.concatenate(part) for part in parts]
+def in_batches(run, images, rows=None, *, batch_size=32) -> list[np.ndarray]:
+    """Run a function over images, or some rows; list what each output gave."""
+    rows = np.arange(len(images)) if rows is None else rows
+    starts = range(0, len(rows), batch_size)
+    batches = (np.float32(images[rows[i : i + batch_size]]) for i in starts)
+    outputs = (y if isinstance(y, list) else [y] for y in map(run, batches))
+    return [np.concatenate(part) for part in zip(*outputs, strict=True)]
 
 
 def compare(expected: list[np.ndarray], found: list[np.ndarray]) -> dict:

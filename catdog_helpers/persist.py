@@ -22,7 +22,7 @@ def keep(persist: str | Path | None, *folders: str | Path) -> list[Path]:
 
     Returns:
         The files that were new or had changed. Each is replaced at one
-        stroke; nothing is ever deleted there.
+        stroke; nothing is ever deleted there, and no newer file replaced.
 
     Raises:
         OSError: If the disk is full; what was there stays as it was.
@@ -59,7 +59,9 @@ def _places(persist, folders) -> list[tuple[Path, Path]]:
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """List the files worth keeping, and where each of them goes."""
     names = (path.relative_to(source) for path in source.rglob("*"))
-    kept = (name for name in names if _is_kept(name))
+    # The last one says that the prepared images beside it are whole.
+    kept = filter(_is_kept, names)
+    kept = sorted(kept, key=lambda name: name.name == "images.json")
     return [(source / n, target / n) for n in kept if (source / n).is_file()]
 
 
@@ -73,7 +75,7 @@ def _is_kept(path: Path) -> bool:
 
 
 def _copy(pairs: list[tuple[Path, Path]], what: str) -> list[Path]:
-    pairs = [pair for pair in pairs if not _is_same(*pair)]
+    pairs = [pair for pair in pairs if not _is_kept_already(*pair)]
     for source, target in tqdm(pairs, what, disable=not pairs):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
@@ -90,9 +92,11 @@ def _copy(pairs: list[tuple[Path, Path]], what: str) -> list[Path]:
     return [target for _, target in pairs]
 
 
-def _is_same(source: Path, target: Path) -> bool:
+def _is_kept_already(source: Path, target: Path) -> bool:
+    """Tell if the target is the same, or newer."""
     if not target.exists():
         return False
     a, b = source.stat(), target.stat()
     # Some mounted drives keep whole seconds only.
-    return a.st_size == b.st_size and abs(a.st_mtime - b.st_mtime) < 2
+    newer = b.st_mtime - a.st_mtime
+    return newer >= 2 or a.st_size == b.st_size and newer > -2

@@ -112,11 +112,11 @@ def _in_folder(folder: str) -> Iterator[Photograph]:
     except OSError as error:
         yield _failing(folder, error.strerror)
         return
-    for name in sorted(kinds):
+    for name in sorted(name for name in kinds if not is_clutter(name)):
         path = os.path.join(folder, name)
         if kinds[name]:
             yield from _in_folder(path)
-        elif name.lower().endswith(IMAGES) and not is_clutter(name):
+        elif name.lower().endswith(IMAGES):
             yield _file(path)
 
 

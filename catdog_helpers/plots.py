@@ -143,3 +143,4 @@ def use_fonts(texts: Iterable[str]) -> None:
             families.append(font.name)
             missing -= covered
     plt.rcParams["font.family"] = list(dict.fromkeys(families))
+    plt.rcParams["text.parse_math"] = False  # `$` is a sign like others

@@ -13,10 +13,7 @@ Source = str | Path | Iterable[str | Path]
 
 
 def prepare_shards(
-    source: Source,
-    target: str | Path,
-    image_size: int,
-    **how: int | str | None,
+    source: Source, target: str | Path, image_size: int, **how: int | str | None
 ) -> int:
     """Decode photographs as `prepare` does, into shards at any address.
 
@@ -81,6 +78,7 @@ def extract_shards(
             `dtype`.
         ImportError: If `pip install 'catdog-helpers[ray]'` is needed.
     """
+    from catdog_helpers.features import VERSION, layers_key
     from catdog_helpers.precision import best_precision, with_precision
     from catdog_helpers.saving import weights_sha256
 
@@ -88,6 +86,7 @@ def extract_shards(
     options = {"image_size": image_size or model.input_shape[1]}
     options |= {"mirrored": mirrored, "dtype": dtype}
     known = {"weights": weights_sha256(model), "precision": precision}
+    known |= {"layers": layers_key(model), "version": VERSION}
     given = (source, target, options, batch_size, known)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")

@@ -176,17 +176,20 @@ def _check_counts(usable: pd.Series, classes: pd.Series) -> None:
 
 
 def _deal(members: pd.DataFrame, share: int) -> list[int]:
-    """Choose whole groups of copies, so many images at most."""
-    chosen = []
-    for rows in members.groupby("group", sort=False).groups.values():
+    """Choose whole groups of copies, so many images at most, but one group."""
+    chosen, groups = [], members.groupby("group", sort=False).groups
+    for rows in groups.values():
         if len(chosen) + len(rows) <= share:
             chosen += list(rows)
+    if share and groups and not chosen:  # all are larger
+        chosen = list(min(groups.values(), key=len))
     return chosen
 
 
 def _check(name: str, members, chosen: list, part: str, shares) -> None:
-    # A group of copies that does not fit may leave a place or two open.
-    if not chosen or len(members) < shares[name]:
+    # Groups of copies that do not fit may leave places open, in each split.
+    most = members["group"].value_counts().max() if chosen else 1
+    if not chosen or len(members) + 2 * (most - 1) < shares[name]:
         raise ValueError(
             f"class {name!r} cannot give its share of {shares.sum():,} images "
             f"for {part} from the {len(members):,} it has left: choose another "

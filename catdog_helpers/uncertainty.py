@@ -4,6 +4,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from catdog_helpers.parity import in_batches
+
 REFUSED = 0.01  # share of good validation images that may be "not sure"
 # Of 32, 64 and 128 components the smaller two refused fewer good photographs
 # than asked for; all told every made-up picture from 2,000 photographs'.
@@ -36,15 +38,15 @@ def measure_uncertainty(
         `(n_components, n_features)`, float16: the directions in which the
         features of the training images lie.
     """
-    run = with_features(model)
+    run = with_features(model).predict_on_batch
     rng, n = np.random.default_rng(seed), min(MAX_TRAIN, len(train))
-    features, _ = _run(run, inputs, np.sort(rng.choice(train, n, False)))
+    features, _ = in_batches(run, inputs, np.sort(rng.choice(train, n, False)))
     # A quarter of what there is: else all would lie inside.
     n_components = min(MAX_COMPONENTS, *(-(-s // 4) for s in features.shape))
     directions = np.linalg.svd(features, full_matrices=False)[2]
     found = {"components": directions[:n_components].astype(np.float16)}
     validation = np.sort(validation)
-    features, probabilities = _run(run, inputs, validation)
+    features, probabilities = in_batches(run, inputs, validation)
     found["temperature"] = fit_temperature(probabilities, labels[validation])
     found["threshold"] = np.quantile(
         distance(features, found), 1 - REFUSED, method="higher"
@@ -190,12 +192,3 @@ def _unnested(model):
             yield from _unnested(layer)
         else:
             yield layer
-
-
-def _run(run, inputs, rows, batch_size: int = 32):
-    """Compute features and probabilities of rows, batch by batch."""
-    outputs = []
-    for first in range(0, len(rows), batch_size):
-        x = inputs[rows[first : first + batch_size]].astype(np.float32)
-        outputs.append(run.predict_on_batch(x))
-    return [np.concatenate(part) for part in zip(*outputs, strict=True)]

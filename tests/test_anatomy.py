@@ -155,5 +155,6 @@ def test_the_nearest_image_points_the_same_way():
     features = features.astype("float16")
     found = nearest_images(features, [0, 3], np.array([1, 2, 4, 5]), n=2)
     np.testing.assert_array_equal(found, [[5, 1], [4, 2]])
+    assert nearest_images(features, [0], np.array([1, 2]), n=4).shape == (1, 2)
     itself = nearest_images(features, [2], np.arange(6), n=1)
     np.testing.assert_array_equal(itself, [[2]])

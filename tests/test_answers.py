@@ -79,6 +79,7 @@ class Photo:
         ("https://a.b/c.jpg?d=e/f", "cat", "cat/f"),
         ("C:\\x\\a.jpg", "cat", "cat/a.jpg"),
         (f"{'a' * 300}.jpg", "cat", f"cat/{'a' * 146}.jpg"),
+        (f"{'猫' * 83}.jpg", "cat", f"cat/{'猫' * 48}.jpg"),
     ],
 )
 def test_copies_stay_inside_the_folder(tmp_path, path, verdict, expected):

@@ -189,6 +189,22 @@ def test_too_large_features_are_refused_and_leave_nothing(images, rows):
     assert np.abs(kept).max() > 65504
 
 
+def test_features_that_would_vanish_are_refused(images, rows):
+    """As those of MobileNetV2 with random weights do."""
+    tiny = make_model(scale=1e-12)
+    with pytest.raises(ValueError, match="do not fit float16: .*notebook 06"):
+        extract(tiny, images, rows)
+    kept = extract(tiny, images, rows, dtype="float32")
+    assert 0 < np.abs(kept).max() < 1e-4
+
+
+def test_the_reason_is_not_that_of_a_longer_name(images, rows, capsys):
+    options = {"name": "x-mirrored", "mirrored": True}
+    extract_features(make_model(), images, rows, **options)
+    extract_features(make_model(), images, rows, name="x")
+    assert "(changed" not in capsys.readouterr().err
+
+
 def test_leftovers_of_a_killed_run_are_not_taken_for_features(
     images, rows, monkeypatch
 ):

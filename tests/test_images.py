@@ -274,6 +274,15 @@ def test_damaged_files_give_a_picture_or_one_line():
     assert {"damaged", "damaged header"} <= kinds
 
 
+def test_an_image_that_was_given_stays_as_it_is(tmp_path):
+    """A JPEG is decoded at a smaller scale, but not the caller's own."""
+    save = Image.fromarray(np.zeros((600, 900, 3), "uint8")).save
+    save(tmp_path / "large.jpg")
+    with Image.open(tmp_path / "large.jpg") as image:
+        assert read_image(image, 48).shape == (48, 48, 3)
+        assert image.size == (900, 600)
+
+
 def test_pillow_prints_no_warnings(tmp_path):
     """In a process of its own, since pytest catches warnings."""
     exif = bytearray(b"Exif\0\0II*\0\x08\0\0\0\xff\0" + bytes(40))

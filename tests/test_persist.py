@@ -1,5 +1,6 @@
 """What a session made comes back in the next one."""
 
+import os
 import shutil
 
 import numpy as np
@@ -50,6 +51,28 @@ def test_few_large_files_are_kept_and_come_back(made, tmp_path):
     assert len(restore(drive, data, out)) == 4
     assert (out / "models" / "a.keras").read_text() == "changed"
     assert restore(drive, data, out) == []
+
+
+def test_an_older_file_does_not_replace_what_was_kept(made, tmp_path):
+    """Two sessions side by side: the one that lags behind harms nothing."""
+    data, out = made
+    drive = tmp_path / "drive"
+    keep(drive, data, out)
+    (drive / "run" / "models" / "a.keras").write_text("of the other session")
+    old = (out / "models" / "a.keras").stat().st_mtime - 60
+    os.utime(out / "models" / "a.keras", (old, old))
+    assert keep(drive, data, out) == []
+    kept = (drive / "run" / "models" / "a.keras").read_text()
+    assert kept == "of the other session"
+
+
+def test_the_record_of_prepared_images_is_kept_last(made, tmp_path):
+    """A drive that fills up must not hold a record of other images."""
+    data, out = made
+    (data / "small" / "prepared_8px" / "images.json").write_text("{}")
+    order = [path.name for path in keep(tmp_path / "drive", data, out)]
+    assert order.index("images.json") > order.index("images.npy")
+    assert order.index("images.json") > order.index("front-1.npy")
 
 
 def test_none_keeps_nothing(made):

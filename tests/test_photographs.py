@@ -67,6 +67,13 @@ def test_a_pipe_is_not_waited_for(folder):
         found[f"{folder}/pipe.png"].read()
 
 
+def test_thumbnails_and_clutter_are_not_searched(folder):
+    for name in (".thumbnails", "__MACOSX"):
+        (folder / name).mkdir()
+        (folder / name / "t.png").write_bytes(b"x")
+    assert len(paths(folder)) == 5
+
+
 def test_a_folder_that_links_to_itself_ends(folder):
     (folder / "a" / "loop").symlink_to(folder)
     assert len(paths(folder)) == 5

@@ -6,7 +6,12 @@ import pandas as pd
 import pytest
 from conftest import picture
 
-from catdog_helpers.plots import plot_heat_maps, plot_history, plot_images
+from catdog_helpers.plots import (
+    plot_heat_maps,
+    plot_history,
+    plot_images,
+    use_fonts,
+)
 from catdog_helpers.plots_compare import plot_data_size, plot_scoreboard
 
 HISTORY = {
@@ -131,13 +136,15 @@ def curves() -> pd.DataFrame:
             "training images": [20, 20, 100, 100, 20, 100],
             "seed": [0, 1, 0, 1, 0, 0],
             "test accuracy": [0.5, 0.6, 0.7, 0.9, 0.9, 0.95],
+            "longer": False,
         }
     )
 
 
 def test_data_size_has_dots_a_mean_and_a_band():
     ax = plot_data_size(curves())
-    line, dots, *_ = ax.get_lines()
+    stars, line, dots, *_ = ax.get_lines()
+    assert len(stars.get_xydata()) == 0
     np.testing.assert_allclose(line.get_xydata(), [[20, 0.55], [100, 0.8]])
     found = dots.get_xydata()
     expected = [[20, 0.5], [20, 0.6], [100, 0.7], [100, 0.9]]
@@ -150,6 +157,24 @@ def test_data_size_has_dots_a_mean_and_a_band():
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["one", "two"]
     assert line.get_color() == dots.get_color()
+
+
+def test_dollars_in_names_are_no_formula():
+    names = ["A $5% or B $2", "$^"]
+    with plt.rc_context():
+        use_fonts(names)
+        axes = plot_images(np.zeros((2, 4, 4, 3), "uint8"), names)
+        axes.flat[0].figure.canvas.draw()
+    assert axes.flat[0].get_title() == names[0]
+
+
+def test_longer_trainings_are_stars_off_the_line():
+    longer = curves().assign(longer=[True] + 5 * [False])
+    stars, line, dots, *_ = plot_data_size(longer).get_lines()
+    np.testing.assert_allclose(stars.get_xydata(), [[20, 0.5]])
+    assert stars.get_marker() == "*"
+    np.testing.assert_allclose(line.get_xydata(), [[20, 0.6], [100, 0.8]])
+    assert [20, 0.5] not in dots.get_xydata().tolist()
 
 
 def test_plots_draw_on_the_axes_given():

@@ -126,6 +126,9 @@ def test_known_names_are_those_of_the_package():
         ("OUT=Makefile", "must be a folder"),
         ("NOTEBOOKS=1-", "such as 1-6,9"),
         ("NOTEBOOKS=x", "such as 1-6,9"),
+        ("NOTEBOOKS=5-1", "rising ranges of 1 to 9"),
+        ("NOTEBOOKS=0", "rising ranges of 1 to 9"),
+        ("NOTEBOOKS=1,0-3", "rising ranges of 1 to 9"),
         ("PRECISION=int8", "float32, bfloat16, float16"),
         ("REUSE=no", "True, False"),
         ("ENGINE=spark", "None, ray"),
@@ -341,6 +344,10 @@ def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
     assert lines[-2] == "Look at  a run/notebooks/*.html"
     model = "'a run/models/fine_tuned.keras'"
     assert lines[-1].endswith(f" predict --model {model} PHOTO")
+    results.clear()  # notebook 01 alone has run
+    run._report(tmp_path / "a run")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "Look at  a run/notebooks/*.html"
 
 
 # make

@@ -311,8 +311,17 @@ def test_a_missing_split_names_the_notebook(run_dir, tmp_path):
         load_split(tmp_path / "nothing")
     images, *_ = load_split(run_dir)
     (tmp_path / "data" / "prepared_16px" / "images.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"images.npy is missing: run"):
+    with pytest.raises(FileNotFoundError, match=r"images.npy is missing or"):
         load_split(run_dir)
+
+
+def test_pairs_of_copies_in_small_data_are_split():
+    """Four pairs a class: a pair fills a place for one, but stays together."""
+    manifest = make({"a": 8, "b": 8})
+    manifest["group"] = np.arange(len(manifest)) // 2 * 2
+    found = split(manifest)
+    assert (found.groupby("group").split.nunique() == 1).all()
+    assert set(found.groupby("class").split.nunique()) == {3}
 
 
 @pytest.mark.parametrize("change", ["side", "class", "lost row", "order"])
