@@ -209,6 +209,8 @@ def _numbers(text: str) -> list[int]:
         raise DialError("must be numbers and ranges, such as 1-6,9.")
     ends = [part.partition("-") for part in text.split(",")]
     spans = [range(int(a), int(b or a) + 1) for a, _, b in ends]
+    if not all(spans) or "0" in text:
+        raise DialError("must be numbers and rising ranges of 1 to 9.")
     return sorted({number for span in spans for number in span})
 
 

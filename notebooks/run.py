@@ -177,19 +177,23 @@ def _shown(path: str | Path) -> str:
 def _report(out: Path):
     from catdog_helpers import last_method, load_results, scoreboard
 
-    board, title = scoreboard(out).reset_index(), "test accuracy [95 %]"
-    figures = board["test accuracy"], board["low"], board["high"]
-    board[title] = list(map("{:.3f} [{:.3f}, {:.3f}]".format, *figures))
-    board = board[["method", title, "training images", "seconds"]]
-    print("\n" + board.to_string(index=False, float_format="{:.0f}".format))
     results = load_results(out)
-    model = out / results[last_method(results)]["model"]
+    if results:  # else only notebook 01 has run
+        board, title = scoreboard(out).reset_index(), "test accuracy [95 %]"
+        figures = board["test accuracy"], board["low"], board["high"]
+        board[title] = list(map("{:.3f} [{:.3f}, {:.3f}]".format, *figures))
+        board = board[["method", title, "training images", "seconds"]]
+        table = board.to_string(index=False, float_format="{:.0f}".format)
+        print(f"\n{table}")
     advice = out / "advice.txt"
     if advice.is_file():
         print(f"\n{advice.read_text('utf-8')}")
-    python, model = (shlex.quote(_shown(p)) for p in (sys.executable, model))
     print(f"\nLook at  {_shown(out / 'notebooks')}/*.html")
-    print(f"Predict  {python} -m catdog_helpers predict --model {model} PHOTO")
+    if results:
+        model = out / results[last_method(results)]["model"]
+        names = (shlex.quote(_shown(p)) for p in (sys.executable, model))
+        predict = "{} -m catdog_helpers predict --model {} PHOTO"
+        print(f"Predict  {predict.format(*names)}")
 
 
 def main(arguments: list[str]) -> int:
