@@ -164,10 +164,10 @@ def _match(n: int, target: float, curve, most) -> tuple[float, str]:
         needed, bound = enough.min() if len(enough) else needed, "at most"
     if needed <= n:
         return needed, "is as good with no more"
-    seen = max([*sizes, *most["training images"]])
-    if np.isinf(needed) and n >= seen:
-        return needed, "stays below that with as many"
-    bound = "more than" if np.isinf(needed) else bound
-    times = min(needed, seen) / n
+    times = needed / n
+    if np.isinf(needed):
+        bound, times = "more than", max([*sizes, *most["training images"]]) / n
+        if times <= 1:
+            return needed, "stays below that with as many"
     many = f"{bound} {times:,.{0 if times >= 9.95 else 1}f} times"
     return needed, f"needs {many} the images to match"

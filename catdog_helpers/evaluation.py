@@ -10,12 +10,11 @@ from keras import callbacks, layers
 from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.metrics import score
 from catdog_helpers.models import leaves
+from catdog_helpers.results import OF_THE_SPLIT
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
 from catdog_helpers.splits import split_rows
 from catdog_helpers.uncertainty import measure_uncertainty
-
-OF_THE_SPLIT = ("class_names", "dataset", "image_size", "split_sha256")
 
 
 def clock():
@@ -85,7 +84,7 @@ def save_result(
     costs = {"peak_memory_mb": peak_memory()}
     n_trainable = sum(math.prod(w.shape) for w in model.trainable_weights)
     path = out / "models" / f"{method}.keras"
-    card = {"method": method} | {key: info[key] for key in OF_THE_SPLIT}
+    card = {"method": method} | {k: info[k] for k in (*OF_THE_SPLIT, "dataset")}
     card |= {"base": Path(base).name, "weights": Path(weights).name}
     sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
     card |= {"resolution": sizes[0] if sizes else info["image_size"]}

@@ -77,7 +77,7 @@ def load_split(out: str | Path) -> tuple[np.ndarray, pd.DataFrame, dict]:
     path = Path(out) / "dataset.json"
     info, table = read_json(path), path.with_name("manifest.csv")
     for needed in (info.get("images", path), table):
-        if not info or not Path(needed).is_file():
+        if "images" not in info or not Path(needed).is_file():
             raise FileNotFoundError(
                 f"{needed} is missing or damaged: run notebook "
                 "01_download_data first"

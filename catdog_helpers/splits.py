@@ -53,7 +53,9 @@ def split(
     result = manifest.assign(label=label, split="")
     for part in reversed(SPLITS):  # what is dealt later moves nothing before
         pool = left[open_to[part][left.index]]
-        shares = _shares(pool["class"], sizes[part])
+        # Copies, which stay together, may leave fewer than "all others".
+        most = sizes[part] if train or part != "train" else len(pool)
+        shares = _shares(pool["class"], min(sizes[part], most))
         for name in class_names:
             members = pool[pool["class"] == name]
             chosen = _deal(members, shares.get(name, 0))
@@ -187,9 +189,8 @@ def _deal(members: pd.DataFrame, share: int) -> list[int]:
 
 
 def _check(name: str, members, chosen: list, part: str, shares) -> None:
-    # Groups of copies that do not fit may leave places open, in each split.
-    most = members["group"].value_counts().max() if chosen else 1
-    if not chosen or len(members) + 2 * (most - 1) < shares[name]:
+    # A group of copies that does not fit may leave a place or two open.
+    if not chosen or len(members) < shares[name]:
         raise ValueError(
             f"class {name!r} cannot give its share of {shares.sum():,} images "
             f"for {part} from the {len(members):,} it has left: choose another "

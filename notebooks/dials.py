@@ -205,12 +205,14 @@ def _one_of(values: dict) -> Callable:
 
 def _numbers(text: str) -> list[int]:
     """Read "1-6,9" as the notebooks' numbers."""
-    if not re.fullmatch(r"\d(-\d)?(,\d(-\d)?)*", text):
-        raise DialError("must be numbers and ranges, such as 1-6,9.")
-    ends = [part.partition("-") for part in text.split(",")]
-    spans = [range(int(a), int(b or a) + 1) for a, _, b in ends]
-    if not all(spans) or "0" in text:
-        raise DialError("must be numbers and rising ranges of 1 to 9.")
+    spans = []
+    if re.fullmatch(r"[1-9](-[1-9])?(,[1-9](-[1-9])?)*", text):
+        ends = [part.partition("-") for part in text.split(",")]
+        spans = [range(int(a), int(b or a) + 1) for a, _, b in ends]
+    if not spans or not all(spans):  # one that falls is empty
+        raise DialError(
+            "must be numbers and rising ranges of 1 to 9, such as 1-6,9."
+        )
     return sorted({number for span in spans for number in span})
 
 

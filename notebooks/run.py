@@ -175,11 +175,12 @@ def _shown(path: str | Path) -> str:
 
 
 def _report(out: Path):
-    from catdog_helpers import last_method, load_results, scoreboard
+    from catdog_helpers import last_method, load_results, to_scores
 
     results = load_results(out)
     if results:  # else only notebook 01 has run
-        board, title = scoreboard(out).reset_index(), "test accuracy [95 %]"
+        title = "test accuracy [95 %]"
+        board = to_scores(results.values()).reset_index()
         figures = board["test accuracy"], board["low"], board["high"]
         board[title] = list(map("{:.3f} [{:.3f}, {:.3f}]".format, *figures))
         board = board[["method", title, "training images", "seconds"]]

@@ -330,7 +330,7 @@ def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
         index=pandas.Index(["scratch CNN"], name="method"),
     )
     monkeypatch.setattr(
-        catdog_helpers, "scoreboard", lambda out: board, raising=False
+        catdog_helpers, "to_scores", lambda results: board, raising=False
     )
     results = {"fine_tuned": {"model": "models/fine_tuned.keras"}}
     monkeypatch.setattr(
