@@ -44,13 +44,13 @@ help: ## List the targets
 	@echo 'PYTHON=python3.12 to build .venv with another Python.'
 
 run: $(installed) ## Run notebooks 01 to 05 [DATASET=... BASE=... OUT=...]
-	@$(venv_python) notebooks/run.py $(given)
+	@$(venv_python) tools/run.py $(given)
 
 report: $(installed) ## Notebooks 01 to 06 and 09, then tables and plots [as run]
-	@PYTHONPATH=notebooks $(venv_python) -m benchmarks.report $(given)
+	@PYTHONPATH=tools $(venv_python) -m benchmarks.report $(given)
 
 lab: $(installed) ## Run notebook 08 with its solutions [DATASET=... BASE=...]
-	@$(venv_python) notebooks/run.py NOTEBOOKS=8 DATASET=sample_breeds \
+	@$(venv_python) tools/run.py NOTEBOOKS=8 DATASET=sample_breeds \
 	    SOLUTION=True $(given)
 
 # Other backends run what computes with Keras, the notebooks among it.
@@ -81,11 +81,11 @@ benchmark: $(installed) ## Measure speed and memory [ROWS=a,b RECORD=yes]
 	@$(venv_python) -m benchmarks.benchmark $(given)
 
 address: ## Set the address everywhere: REPOSITORY=owner/name REF=v1
-	@$(call quote,$(PYTHON)) notebooks/address.py $(given)
+	@$(call quote,$(PYTHON)) tools/address.py $(given)
 
 clean: ## Remove .venv and caches; data and runs stay
 	rm -rf .venv .venv-* .pytest_cache .ruff_cache catdog_helpers.egg-info
-	find catdog_helpers notebooks tests -name __pycache__ -prune \
+	find catdog_helpers notebooks tests tools -name __pycache__ -prune \
 	    -exec rm -rf {} +
 
 pip := $(venv_python) -m pip install --quiet --disable-pip-version-check

@@ -102,4 +102,6 @@ def _draw(folder: Path, n: int):
 
 @functools.cache
 def _draw_sample():
-    return runpy.run_path(str(ROOT / "data/sample/draw.py"))["draw_sample"]
+    return runpy.run_path(str(ROOT / "catdog_helpers/data/sample/draw.py"))[
+        "draw_sample"
+    ]

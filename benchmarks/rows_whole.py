@@ -76,7 +76,7 @@ def measure_series(work: Path, size: dict) -> list[dict]:
 
 
 def slowest_notebook(printed: str) -> tuple[str, float]:
-    """Find the slowest notebook in what `notebooks/run.py` printed.
+    """Find the slowest notebook in what `tools/run.py` printed.
 
     Args:
         printed: Lines such as "02_cnn_from_scratch  58.3 s in all".

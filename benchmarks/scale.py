@@ -93,8 +93,8 @@ def _engine(run, paths: list[Path]) -> dict:
             for n in (FEW, MANY)
         )
         seconds[name] = (many - few) / (MANY - FEW)
-    from catdog_helpers.engine import to_listing
-    from catdog_helpers.store import Store
+    from catdog_helpers.scale.store import Store
+    from catdog_helpers.scale.workers import to_listing
 
     n = 200_000
     names = (f"s3://bucket/photos/{i % 999}/{i:09d}.jpg" for i in range(n))

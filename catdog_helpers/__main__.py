@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from catdog_helpers.backend import use_backend
+from catdog_helpers.machine.backend import use_backend
 
 FLAG = {"action": "store_true"}
 OPTIONS = (
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if options.pop("command") == "export":
         return _export(**options)
-    from catdog_helpers.prediction import predict
+    from catdog_helpers.prediction.predictor import predict
 
     try:
         return _print(predict(**options), options["csv"])
@@ -70,7 +70,11 @@ def _add_export(commands) -> None:
 
 
 def _export(model, format, to, int8, runtime) -> int:
-    from catdog_helpers.exporting import N_CALIBRATION, export, run_images
+    from catdog_helpers.deploy.exporting import (
+        N_CALIBRATION,
+        export,
+        run_images,
+    )
 
     try:
         images = run_images(model, "train", N_CALIBRATION) if int8 else None

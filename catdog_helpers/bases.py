@@ -5,10 +5,10 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
-from catdog_helpers.failures import first_line
+from catdog_helpers.machine.failures import first_line
 from catdog_helpers.saving import read_keras
 
-SAMPLE_BASE = Path(__file__).parents[1] / "data/sample/narrow_vgg16.keras"
+SAMPLE_BASE = Path(__file__).parent / "data/sample/narrow_vgg16.keras"
 
 
 class Base(NamedTuple):

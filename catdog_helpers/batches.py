@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from catdog_helpers.devices import fill_up, n_devices
-from catdog_helpers.shards import Shards
+from catdog_helpers.machine.devices import fill_up, n_devices
+from catdog_helpers.scale.arrays import Shards
 
 
 class Batches(keras.utils.PyDataset):

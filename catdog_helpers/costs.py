@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.memory import give_back_freed_memory
+from catdog_helpers.machine.memory import give_back_freed_memory
 
 
 def peak_memory() -> float | None:

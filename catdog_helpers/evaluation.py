@@ -8,12 +8,12 @@ import numpy as np
 from keras import callbacks, layers
 
 from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
+from catdog_helpers.data.splits import split_rows
 from catdog_helpers.metrics import score
 from catdog_helpers.models import leaves
 from catdog_helpers.results import OF_THE_SPLIT
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, save_model, versions, write_json
-from catdog_helpers.splits import split_rows
 from catdog_helpers.uncertainty import measure_uncertainty
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from catdog_helpers.archive import require_space
-from catdog_helpers.devices import n_devices, run_batch, spread
-from catdog_helpers.failures import explain_memory
+from catdog_helpers.data.archive import require_space
 from catdog_helpers.guards import check_raw_rgb
-from catdog_helpers.precision import best_precision, with_precision
+from catdog_helpers.machine.devices import n_devices, run_batch, spread
+from catdog_helpers.machine.failures import explain_memory
+from catdog_helpers.machine.precision import best_precision, with_precision
 from catdog_helpers.saving import weights_sha256, write_json
 
 VERSION = 2  # raise it when the same model and images would give others

@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from catdog_helpers.data.prepared import (
+    images_key,
+    read_manifest,
+    write_manifest,
+)
+from catdog_helpers.data.splits import SPLITS, split_rows, split_sha256
 from catdog_helpers.features import provenance
 from catdog_helpers.guards import check_split
-from catdog_helpers.manifest import images_key, read_manifest, write_manifest
 from catdog_helpers.saving import read_json, write_json
-from catdog_helpers.splits import SPLITS, split_rows, split_sha256
 
 
 def save_split(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.archive import sha256_of
 from catdog_helpers.cards import PREPROCESSING, check_card
-from catdog_helpers.failures import first_line
+from catdog_helpers.data.archive import sha256_of
+from catdog_helpers.machine.failures import first_line
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 

@@ -9,8 +9,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from catdog_helpers.download import CHUNK, is_safe
-from catdog_helpers.images import MAX_BYTES
+from catdog_helpers.data.download import CHUNK, is_safe
+from catdog_helpers.data.images import MAX_BYTES
 
 TIMEOUT = (5, 10)  # seconds to connect, seconds without a byte
 SECONDS, MAX_REDIRECTS = 60, 5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catdog_helpers.backend import use_backend
+from catdog_helpers.machine.backend import use_backend
 
 # Before TensorFlow or matplotlib is first imported
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -103,9 +103,9 @@ def save_method(out: Path, method: str, seed: int = 0, **options) -> dict:
     import keras
     from keras import layers
 
+    from catdog_helpers.data.splits import split_rows
     from catdog_helpers.evaluation import save_result
     from catdog_helpers.runs import load_split
-    from catdog_helpers.splits import split_rows
 
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(

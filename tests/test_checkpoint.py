@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from catdog_helpers.checkpoint import Checkpoint
-from catdog_helpers.failures import explain_memory
+from catdog_helpers.machine.failures import explain_memory
+from catdog_helpers.training import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 6

@@ -10,6 +10,7 @@ from conftest import save_method
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
+from catdog_helpers.data.splits import split, split_rows
 from catdog_helpers.evaluation import clock, save_result
 from catdog_helpers.metrics import calibration_error, score, wilson_interval
 from catdog_helpers.results import (
@@ -20,7 +21,6 @@ from catdog_helpers.results import (
 )
 from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.saving import load_model, save_model
-from catdog_helpers.splits import split, split_rows
 
 HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
 

@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 
 from catdog_helpers import features as module
+from catdog_helpers.data.splits import split_rows
 from catdog_helpers.features import extract_features, provenance
 from catdog_helpers.runs import load_split
-from catdog_helpers.splits import split_rows
 
 
 def make_model(scale=1 / 255, size=None, seed=0):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+from catdog_helpers.data.splits import split_rows
 from catdog_helpers.evaluation import save_result
 from catdog_helpers.models import build_cnn
-from catdog_helpers.prediction import predict
+from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, load_uncertainty
-from catdog_helpers.splits import split_rows
 from catdog_helpers.transfer import build_head, join
 from catdog_helpers.uncertainty import (
     calibrate,

@@ -1,0 +1,220 @@
+"""Download a file on a bad line: resumed, retried, verified, then renamed."""
+
+import hashlib
+import re
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests import RequestException, Response
+from requests.exceptions import SSLError
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError, ProtocolError
+
+from catdog_helpers.data import archive
+
+TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
+ATTEMPTS, BACKOFF, MAX_WAIT = 5, 1.0, 60.0  # waits in seconds, each doubled
+PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP status worth a retry
+CHUNK, IN_BYTES = 2**16, {"unit": "B", "unit_scale": True}
+
+
+class GiveUp(RequestException):
+    """A failure that trying again will not mend."""
+
+
+def download(
+    urls: Sequence[str],
+    path: Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    room: int = 0,
+) -> Path:
+    """Download an archive to `path`, unless it is there; verify it always.
+
+    Args:
+        urls: Addresses of the file, tried in this order.
+        path: Where to, in a folder that exists; what is there is used.
+        size: Its bytes, if known.
+        sha256: Its SHA-256; if not known, that of the first download is kept
+            beside it, and later ones must have the same.
+        room: Bytes that must be free besides those of the file.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OSError: If all addresses fail or the disk is too full.
+        ValueError: If the file that is there is another one.
+    """
+    record = path.with_name(f"{path.name}.sha256")
+    known = sha256 or re.match("[0-9a-f]{64} |", _read(record))[0].strip()
+    if not path.exists():
+        _download_from_any(urls, path, size, known, room)
+    elif problem := archive.find_problem(path, size, known):
+        raise ValueError(
+            f"This is not the file expected. Received: {path} ({problem}). "
+            "Move it away to download it, or put the right one in its place."
+        )
+    if not known:
+        known = archive.sha256_of(path)
+        record.write_text(f"{known}  {path.name}\n", encoding="utf-8")
+        warnings.warn(
+            f"No SHA-256 is known for {path.name}: it is trusted this first "
+            f"time, and {known} is recorded and expected from now on",
+            stacklevel=3,
+        )
+    return path
+
+
+def is_safe(url: str) -> bool:
+    """Tell if an address is https, or http of this machine itself."""
+    parts = urlsplit(url)
+    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return parts.scheme == "https" or (parts.scheme == "http" and here)
+
+
+def _download_from_any(urls, path, size, sha256, room) -> None:
+    problems = []
+    for url in urls:
+        key = hashlib.sha256(url.encode()).hexdigest()[:8]
+        part = path.with_name(f"{path.name}.{key}.part")
+        problem = _download(url, part, size, sha256, room)
+        if not problem:
+            for left in {*path.parent.glob(f"{path.name}.*.part*")} - {part}:
+                left.unlink()
+            part.replace(path)
+            return
+        problems.append(f"{url}: {problem}")
+    raise ConnectionError(
+        f"Cannot download {path.name}. Received: {'; '.join(problems)}. Run "
+        f"again to go on, or put the file by hand at {path.resolve()} "
+        f"(SHA-256 {sha256 or 'not known'})."
+    )
+
+
+def _download(url: str, part: Path, size, sha256, room) -> str:
+    """Fill `part` from one address; return "" or what is wrong for good."""
+    resumed, failures = part.exists(), 0
+    while not size or _length(part) != size:  # else killed before the rename
+        before = _length(part)
+        try:
+            _request(url, part, size, room)
+            break
+        except (RequestException, HTTPError) as error:
+            # While each try brings more, it goes on.
+            failures = 1 if _length(part) > before + CHUNK else failures + 1
+            wait = _seconds_to_wait(error, failures)
+            if wait is None or failures == ATTEMPTS:
+                return _reason(error)
+            time.sleep(wait)
+    problem = archive.find_problem(part, size, sha256)
+    if problem:
+        part.unlink()
+        if resumed:  # its start may be at fault
+            return _download(url, part, size, sha256, room)
+    return problem
+
+
+def _request(url: str, part: Path, size: int | None, room: int) -> None:
+    """Ask once for what `part` lacks, and append what comes."""
+    tag = part.with_name(f"{part.name}.tag")  # the version `part` is of
+    have, version = _length(part), _read(tag)
+    headers = {"Accept-Encoding": "identity"}
+    if have and version:
+        headers |= {"Range": f"bytes={have}-", "If-Range": version}
+    with requests.Session() as session:
+        session.stream, session.max_redirects = True, 10
+        session.hooks["response"].append(_check_redirect)
+        response = session.get(url, headers=headers, timeout=TIMEOUT)
+        left = response.raw.length_remaining or 0
+        chunks = response.raw.stream(CHUNK, decode_content=False)
+        if response.status_code in (206, 416):
+            _check_range(response, part, version)
+        else:
+            response.raise_for_status()
+            first = next(chunks, b"")
+            if archive.is_web_page(first):  # before anything is overwritten
+                raise GiveUp("a web page, no archive (a log-in? a proxy?)")
+            if size and left not in (0, size):
+                raise GiveUp(f"{left:,} bytes instead of {size:,}")
+            chunks = chain([first], chunks)
+            # In this order, a kill leaves no part with another's tag.
+            tag.unlink(missing_ok=True)
+            part.write_bytes(b"")
+            tag.write_text(_version(response), encoding="utf-8")
+        archive.require_space(part.parent, left + (room or left))
+        _append(chunks, part, size or (left and _length(part) + left))
+
+
+def _append(chunks: Iterable[bytes], part: Path, total: int) -> None:
+    have, name = _length(part), part.name.rsplit(".", 2)[0]
+    bar = tqdm(desc=name, initial=have, total=total or None, **IN_BYTES)
+    with bar, part.open("ab") as file:
+        for chunk in chunks:
+            archive.require_space(part.parent, len(chunk))
+            file.write(chunk)
+            bar.update(len(chunk))
+            if total and file.tell() > total:
+                raise GiveUp(f"more than the {total:,} bytes it should have")
+    if _length(part) < total:
+        raise ProtocolError("the connection was cut")
+
+
+def _check_range(response: Response, part: Path, version: str) -> None:
+    """Start over if what is sent is not the rest of the same file."""
+    sent = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d{1,15})-\d+/(\d+|\*)", sent)
+    continues = match and int(match[1]) == _length(part)
+    if not (continues and _version(response) in ("", version)):
+        part.unlink(missing_ok=True)
+        raise ProtocolError("another part than asked for was sent")
+
+
+def _check_redirect(response: Response, **_) -> None:
+    if response.is_redirect:
+        url = urljoin(response.url, response.headers["Location"])
+        if not is_safe(url):
+            raise GiveUp(f"it leads to an address without https, {url}")
+
+
+def _version(response: Response) -> str:
+    """Return what If-Range may name this version of the file by, or ""."""
+    tag, date = map(response.headers.get, ("ETag", "Last-Modified"))
+    return tag if tag and not tag.startswith("W/") else date or ""
+
+
+def _seconds_to_wait(error: Exception, failures: int) -> float | None:
+    """Return the pause before the next try; None if that makes no sense."""
+    response = getattr(error, "response", None)
+    passing = response is None or response.status_code in PASSING
+    if isinstance(error, (GiveUp, SSLError)) or not passing:
+        return None
+    asked = "" if response is None else response.headers.get("Retry-After", "")
+    seconds = int(asked[:9]) if asked.isdecimal() else 0
+    return min(max(seconds, BACKOFF * 2 ** (failures - 1)), MAX_WAIT)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, GiveUp):
+        return str(error)
+    if isinstance(error, requests.HTTPError):
+        return f"HTTP {error.response.status_code} {error.response.reason}"
+    if isinstance(error, ProtocolError):
+        return "the connection was cut"
+    if type(error) is requests.ConnectionError:
+        return "no connection (is there a network?)"
+    return type(error).__name__  # says it; the text of these is very long
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""

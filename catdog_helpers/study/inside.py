@@ -1,0 +1,111 @@
+"""Take a trained model apart: feature map, features, logits."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import layers, ops
+from sklearn.neighbors import NearestNeighbors
+
+from catdog_helpers.features import extract_features
+from catdog_helpers.machine.precision import best_precision
+from catdog_helpers.models import leaves
+
+
+def split_model(model) -> tuple[keras.Model, Callable]:
+    """Split a model where its last feature map is averaged over the image.
+
+    The layers are shared, not copied.
+
+    Args:
+        model: A model of this series: built by `build_cnn`, or joined by
+            `join` from a base, however nested, and a head.
+
+    Returns:
+        to_map: `keras.Model` from raw RGB images in [0, 255] to the feature
+            map `(batch, height, width, channels)` before the pooling.
+        to_logits: Function from such maps to the logits `(batch, n_classes)`,
+            what the final softmax turns into probabilities.
+
+    Raises:
+        ValueError: If the model is built in another way.
+    """
+    after = _from_pooling(model)
+    head = [leaf for layer in after for leaf in leaves(layer)]
+    last = head[-1] if head else None
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        raise ValueError(
+            "`model` must end in GlobalAveragePooling2D and a head whose last "
+            "layer is Dense with softmax, as in notebooks 02 to 04. Received: "
+            f"{', '.join(type(x).__name__ for x in model.layers[-4:])}"
+        )
+
+    def to_logits(x):
+        for leaf in head[:-1]:
+            x = leaf(x, training=False)
+        return ops.matmul(ops.cast(x, "float32"), last.kernel) + last.bias
+
+    before = model.layers[: -len(after)]
+    if not isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], after[0].input), to_logits
+    shape = keras.Input(model.input_shape[1:])
+    return keras.Sequential([shape, *before]), to_logits
+
+
+def pooled_features(
+    model, images: np.ndarray, rows: np.ndarray, *, precision: str | None = None
+) -> np.ndarray:
+    """Give the features from which a model's head draws its answer.
+
+    What `extract_features` kept for another model with the same frozen front
+    is used again, and what is new is kept.
+
+    Args:
+        model: As for `split_model`.
+        images: Memory-mapped images that `prepare` returned.
+        rows: Which of them to run, in rising order.
+        precision: To compute in; `None` for `best_precision`.
+
+    Returns:
+        Memory-mapped array of shape `(n, n_features)`, float16, zero in rows
+        that were not asked for.
+    """
+    to_map, _ = split_model(model)
+    given = {"precision": precision or best_precision(model)}
+    parts = [part for part in to_map.layers if isinstance(part, keras.Model)]
+    if parts and parts[0].name == "front":
+        front, *parts = parts
+        images = extract_features(front, images, rows, name="front", **given)
+    else:
+        parts = [to_map]
+    pooled = keras.Sequential([*parts, layers.GlobalAveragePooling2D()])
+    return extract_features(pooled, images, rows, name="features", **given)
+
+
+def nearest_images(
+    features: np.ndarray, queries: np.ndarray, rows: np.ndarray, n: int = 5
+) -> np.ndarray:
+    """Find the images whose features point in the most similar direction.
+
+    Args:
+        features: Shape `(n_images, n_features)`, e.g. of `pooled_features`.
+        queries: Row numbers of the images to find others for.
+        rows: Row numbers to search; a query among them finds itself first.
+        n: How many to find; fewer if `rows` are fewer.
+
+    Returns:
+        Row numbers of shape `(n_queries, n)`, the nearest first: least cosine
+        distance.
+    """
+    kept = np.asarray(features[rows], dtype="float32")
+    search = NearestNeighbors(metric="cosine").fit(kept)
+    wanted = np.asarray(features[queries], dtype="float32")
+    n = min(n, len(kept))
+    return np.asarray(rows)[search.kneighbors(wanted, n, return_distance=False)]
+
+
+def _from_pooling(model) -> list:
+    """The layers from the last global pooling to the end."""
+    pooling = layers.GlobalAveragePooling2D
+    found = [i for i, x in enumerate(model.layers) if isinstance(x, pooling)]
+    return model.layers[found[-1] :] if found else []

@@ -1,0 +1,176 @@
+"""Go on with a training that was interrupted."""
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from catdog_helpers.machine.backend import random_state, set_random_state
+from catdog_helpers.machine.failures import explain_memory
+from catdog_helpers.saving import weights_sha256
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keep the state of a training after each epoch, and go on from there.
+
+    Use it around `fit` (`with checkpoint:`), as the last of its callbacks,
+    with `initial_epoch=checkpoint.epoch`. Its file is replaced at one stroke:
+    whenever the process is killed, it holds a whole epoch. After the last
+    epoch nothing is written: no training goes on with zero epochs. Of
+    several `fit` in a row, with pictures of other sizes, the best weights are
+    the last one's: only its validation losses can be compared.
+
+    Args:
+        path: The file, `.npz`: weights, optimizer, history, best weights.
+        model: What is trained, with the weights that it starts from.
+        epochs: How many there are in all.
+        batch_size: Named if memory runs out.
+        key: What the training depends on besides these weights: data, dials.
+            The state of another training is not used, with a warning.
+
+    Attributes:
+        epoch: Number of epochs done.
+        history: Name to one value for each of them, as `fit` gives it;
+            `seconds`, if there are any, go on from those before.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        model: keras.Model,
+        epochs: int,
+        *,
+        batch_size: int = 32,
+        key: list | dict | None = None,
+    ):
+        super().__init__()
+        self.path, self.epochs = Path(path), epochs
+        self.batch_size = batch_size
+        parts = [weights_sha256(model), epochs, batch_size, key]
+        text = json.dumps(parts, sort_keys=True, default=str)
+        self.key = hashlib.sha256(text.encode()).hexdigest()
+        self._load()
+
+    def __enter__(self):
+        """Take what was kept once more if the cell was stopped before."""
+        if self._state is None:
+            self._load()
+        self._memory = explain_memory(self.batch_size)
+        self._memory.__enter__()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        """Say in one line what stopped the training, and how it goes on."""
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"stopped after epoch {self.epoch} of {self.epochs}: run the "
+                "cell again, and it goes on from there"
+            ) from None
+        return self._memory.__exit__(kind, error, traceback)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Put the kept state back, or keep the one that training starts in.
+
+        Args:
+            logs: Nothing yet.
+        """
+        if self.params["epochs"] != self._until:  # not a `fit` that goes on
+            self._until, self._least = self.params["epochs"], np.inf
+            self._best = []
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        if self._state is not None:
+            values = zip(self._variables(), self._state, strict=True)
+            for variable, value in values:
+                variable.assign(value)
+            set_random_state(self._random)
+            self._state = None
+        elif not self.epoch:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        """Note the epoch; keep the state unless it was the last one.
+
+        Args:
+            epoch: Its number, from 0.
+            logs: What `fit` measured, with `val_loss`.
+        """
+        if "seconds" in logs:
+            logs["seconds"] += self._seconds_before
+        if logs["val_loss"] < self._least or not self._best:
+            self._best = self.model.get_weights()
+            self._least = float(np.fmin(logs["val_loss"], np.inf))  # not nan
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        self.epoch = epoch + 1
+        if self.epoch < self.epochs and not self.model.stop_training:
+            self._save()
+
+    def restore_best(self) -> None:
+        """Give the model the weights with the least validation loss."""
+        self.model.set_weights(self._best)
+
+    def remove(self) -> None:
+        """Delete the file: the model it was for is saved."""
+        self.path.unlink(missing_ok=True)
+
+    def _variables(self) -> list:
+        """All that an epoch changes: weights, seeds, the optimizer's state."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _load(self) -> None:
+        self.epoch, self.history = 0, {}
+        self._best, self._state, self._random = [], None, []
+        self._until, self._least, self._seconds_before = 0, np.inf, 0.0
+        if kept := _read(self.path, self.key):
+            known, self._state, self._best, self._random = kept
+            self.epoch, self.history = known["epoch"], known["history"]
+            self._until, self._least = known["until"], known["least"]
+            self._seconds_before = self.history.get("seconds", [0.0])[-1]
+
+    def _save(self) -> None:
+        known = {"key": self.key, "epoch": self.epoch, "history": self.history}
+        known |= {"until": self._until, "least": self._least}
+        parts = {
+            "state": map(keras.ops.convert_to_numpy, self._variables()),
+            "best": self._best,
+            "random": random_state(),
+        }
+        arrays = {
+            f"{part}{i:05}": array
+            for part, values in parts.items()
+            for i, array in enumerate(values)
+        }
+        partial = self.path.with_name(f"{self.path.stem}.partial.npz")
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(partial, known=json.dumps(known), **arrays)
+            os.replace(partial, self.path)
+        except OSError as error:  # e.g. a full disk: the one before stays
+            partial.unlink(missing_ok=True)
+            reason = f"epoch {self.epoch} could not be kept in {self.path}"
+            warnings.warn(f"{reason}: {error.strerror}", stacklevel=2)
+
+
+def _read(path: Path, key: str) -> tuple | None:
+    """Read what was kept, unless it is damaged or of another training."""
+    if not path.is_file():
+        return None
+    why = "is of another training"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            known = json.loads(str(file["known"]))
+            if known["key"] == key:
+                kept = [
+                    [file[name] for name in file.files if name.startswith(part)]
+                    for part in ("state", "best", "random")
+                ]
+                return known, *kept
+    except Exception as error:  # a damaged file can raise nearly anything
+        why = f"is damaged ({error})"
+    warnings.warn(f"{path} {why}: starts at epoch 1", stacklevel=4)
+    return None

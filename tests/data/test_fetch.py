@@ -1,0 +1,703 @@
+"""Fetching: bad servers, kills at any moment, two at once, full disks."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from hostile_server import hang, hang_after, reply, serve, status
+
+from catdog_helpers.data import archive, download
+from catdog_helpers.data.layout import index_images
+from catdog_helpers.data.sources import (
+    NAMES,
+    PLACES,
+    SOURCES,
+    dataset_dir,
+    fetch,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore:No SHA-256 is known")
+set_aside = pytest.mark.filterwarnings("ignore:.*set aside")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Wait for milliseconds instead of seconds, and use no proxy."""
+    monkeypatch.setattr(download, "BACKOFF", 0.01)
+    monkeypatch.setattr(download, "TIMEOUT", (2, 0.3))
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def make_zip(n_files=6, n_bytes=50_000, seed=0):
+    """Return a zip of so many 'images' (random bytes) of two classes."""
+    rng, buffer = random.Random(seed), io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for i in range(n_files):
+            name = f"Pets/{('Cat', 'Dog')[i % 2]}/{i}.jpg"
+            file.writestr(zipfile.ZipInfo(name), rng.randbytes(n_bytes))
+    return buffer.getvalue()
+
+
+BODY = make_zip()
+SHA256 = hashlib.sha256(BODY).hexdigest()
+OTHER = make_zip(seed=1)
+HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+def tree(folder):
+    """Return hash by path of all files below a folder, but the lock."""
+    return {
+        path.relative_to(folder).as_posix(): archive.sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def get(server, path, **known):
+    urls = [f"{server.address}/pets.zip"]
+    return download.download(urls, path / "pets.zip", **known)
+
+
+def ranges(server):
+    return [headers.get("Range") for _, headers in server.requests]
+
+
+KNOWN = {"size": len(BODY), "sha256": SHA256}
+WHOLE = reply(BODY)
+
+
+# What each server does wrong before it answers as it should
+@pytest.mark.parametrize(
+    "plan",
+    {
+        "cut": [reply(BODY, cut=100_000)],
+        "cut, no length": [reply(BODY, cut=100_000, length=False)],
+        "cut, chunked": [reply(BODY, cut=100_000, chunked=True)],
+        "cut at once": [reply(BODY, cut=0)] * 3,
+        "cut often": [reply(BODY, cut=90_000)] * 3,
+        "cut, then ranges ignored": [
+            reply(BODY, cut=100_000),
+            reply(BODY, ranges=False, cut=200_000),
+        ],
+        "wrong range": [
+            reply(BODY, cut=100_000),
+            reply(BODY, content_range="bytes 0-9/10"),
+        ],
+        "no range at all": [
+            reply(BODY, cut=100_000),
+            reply(BODY, content_range="nonsense"),
+        ],
+        "other version, 206": [
+            reply(OTHER, cut=100_000),
+            reply(BODY, etag='"v2"', if_range=False),
+        ],
+        "other version, 200": [
+            reply(OTHER, cut=100_000),
+            reply(BODY, etag='"v2"'),
+        ],
+        "no version": [reply(BODY, cut=100_000, etag=None)],
+        "weak version": [reply(BODY, cut=100_000, etag='W/"v1"')],
+        "500": [status(500)],
+        "503": [status(503, Retry_After=0)] * 3,
+        "429": [status(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT")],
+        "416": [reply(BODY, cut=100_000), status(416)],
+        "hangs": [hang],
+        "hangs in the middle": [hang_after(BODY, 100_000)],
+        "redirects": [status(302, Location="/elsewhere.zip")],
+    }.items(),
+    ids=lambda item: item[0],
+)
+@pytest.mark.parametrize("known", [KNOWN, {}], ids=["known", "unknown"])
+def test_download_survives(tmp_path, plan, known):
+    name, steps = plan
+    if name == "cut, no length" and not known:
+        pytest.skip("a zip that was cut without any sign: tested below")
+    with serve(*steps, WHOLE) as server:
+        path = get(server, tmp_path, **known)
+    assert path.read_bytes() == BODY
+    assert {p.name for p in tmp_path.iterdir()} <= {
+        "pets.zip",
+        "pets.zip.sha256",
+    }
+
+
+# What is wrong for good, and the word that must be in the message
+@pytest.mark.parametrize(
+    ("plan", "word", "n_requests"),
+    [
+        (status(404), "HTTP 404", 1),
+        (status(403), "HTTP 403", 1),
+        (status(500), "HTTP 500", 5),
+        (status(302, Location="/pets.zip"), "TooManyRedirects", 11),
+        (status(302, Location="http://192.0.2.1/a.zip"), "without https", 1),
+        (reply(HTML), "web page", 1),
+        (reply(HTML, length=False), "web page", 1),
+        (reply(OTHER), "SHA-256", 1),
+        (reply(BODY[:-9]), "bytes instead of", 1),
+        (reply(BODY + b"more", length=False), "more than", 1),
+        (reply(BODY, cut=10), "was cut", 5),
+        (reply(b""), "was cut", 5),
+        (hang, "ReadTimeout", 5),
+    ],
+)
+def test_download_says_why_not(tmp_path, plan, word, n_requests):
+    with serve(plan) as server, pytest.raises(OSError, match=word) as caught:
+        get(server, tmp_path, **KNOWN)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (f"{server.address}/pets.zip", SHA256, f"{tmp_path}/pets.zip"):
+        assert part in message
+    assert len(server.requests) == n_requests
+    assert not (tmp_path / "pets.zip").exists()
+
+
+def test_no_network_is_one_line(tmp_path):
+    with serve(WHOLE) as server:
+        pass  # it is closed: nobody listens there any more
+    with pytest.raises(OSError, match="no connection") as caught:
+        get(server, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_download_resumes_after_its_process_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    with serve(reply(BODY, cut=131_072), WHOLE) as server:
+        with pytest.raises(OSError, match="Run again to go on"):
+            get(server, tmp_path, **KNOWN)
+        get(server, tmp_path, **KNOWN)
+    assert ranges(server) == [None, "bytes=131072-"]
+    assert server.requests[1][1]["If-Range"] == '"v1"'
+
+
+def test_resume_by_date_where_there_is_no_strong_tag(tmp_path):
+    date = "Wed, 21 Oct 2015 07:28:00 GMT"
+    weak = {"etag": 'W/"v1"', "modified": date}
+    with serve(reply(BODY, cut=131_072, **weak), reply(BODY, **weak)) as server:
+        get(server, tmp_path, **KNOWN)
+    assert ranges(server) == [None, "bytes=131072-"]
+    assert server.requests[1][1]["If-Range"] == date
+
+
+def test_a_bad_start_is_thrown_away_and_fetched_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    with serve(reply(OTHER, cut=131_072), WHOLE) as server:
+        with pytest.raises(OSError, match="was cut"):
+            get(server, tmp_path, **KNOWN)
+        assert get(server, tmp_path, **KNOWN).read_bytes() == BODY
+    assert len(server.requests) == 3
+
+
+def test_a_web_page_does_not_cost_what_was_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    plan = [reply(BODY, cut=131_072), reply(HTML, etag=None), WHOLE]
+    with serve(*plan) as server:
+        for word in ("was cut", "web page"):
+            with pytest.raises(OSError, match=word):
+                get(server, tmp_path, **KNOWN)
+        get(server, tmp_path, **KNOWN)
+    assert ranges(server)[2] == "bytes=131072-"
+
+
+def test_retry_after_is_heeded_but_not_for_ever(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    plan = [status(503, Retry_After=n) for n in (7, 86_400)] + [status(500)]
+    with serve(*plan, WHOLE) as server:
+        get(server, tmp_path)
+    assert waits == [7, 60, 0.04]
+
+
+def test_second_address_is_tried(tmp_path):
+    with serve(status(404)) as bad, serve(WHOLE) as good:
+        urls = [f"{bad.address}/a.zip", f"{good.address}/b.zip"]
+        download.download(urls, tmp_path / "pets.zip", **KNOWN)
+    assert len(bad.requests) == len(good.requests) == 1
+
+
+def test_first_download_is_trusted_and_recorded(tmp_path):
+    with serve(WHOLE, reply(OTHER)) as server:
+        with pytest.warns(UserWarning, match=SHA256):
+            path = get(server, tmp_path, size=len(BODY))
+        path.unlink()
+        with pytest.raises(OSError, match=f"instead of {SHA256}"):
+            get(server, tmp_path, size=len(BODY))
+    record = tmp_path / "pets.zip.sha256"
+    assert record.read_text() == f"{SHA256}  pets.zip\n"
+
+
+def test_file_put_by_hand_is_verified(tmp_path):
+    path = tmp_path / "pets.zip"
+    for wrong in (OTHER, HTML, BODY[:-1]):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match="not the file expected"):
+            download.download([], path, **KNOWN)
+        assert path.read_bytes() == wrong
+    path.write_bytes(BODY)
+    assert download.download([], path, **KNOWN) == path
+
+
+def test_cut_without_any_sign_is_found_when_unpacking(tmp_path):
+    after_a_member = make_tar()[:50_688]
+    plan = [reply(b, length=False) for b in (BODY[:99_999], after_a_member)]
+    with serve(*plan) as server:
+        with pytest.raises(OSError, match="neither a zip nor a tar"):
+            fetch(f"{server.address}/pets.zip", tmp_path)
+        with pytest.raises(ValueError, match="cut short"):
+            fetch(f"{server.address}/pets.tar", tmp_path)
+    assert not list(tmp_path.rglob("*.jpg"))
+
+
+def make_tar():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("Cat/0.jpg", "Dog/1.jpg"):
+            info = tarfile.TarInfo(name)
+            info.size = 50_000
+            tar.addfile(info, io.BytesIO(bytes(50_000)))
+    return buffer.getvalue()
+
+
+# The call
+
+
+def test_address_is_fetched_once(tmp_path):
+    with serve(WHOLE) as server:
+        url = f"{server.address}/My%20pets%21.zip?x=1"
+        folder = fetch(url, tmp_path)
+        assert fetch(url, tmp_path) == folder
+        assert len(server.requests) == 1
+    assert folder == dataset_dir(url, tmp_path) / "images"
+    assert folder.parent.name.startswith("My_pets_-")
+    assert len(index_images(folder)) == 6
+    (folder.parent / "archive").unlink()  # to save room
+    assert fetch(url, tmp_path) == folder
+
+
+def test_named_datasets_come_from_the_table(tmp_path, monkeypatch):
+    source = {"pets.zip": (len(BODY), 6, SHA256)}
+    with serve(status(503), WHOLE) as server:
+        monkeypatch.setitem(SOURCES, "full", source)
+        monkeypatch.setitem(PLACES, "full", (f"{server.address}/",))
+        assert fetch("full", tmp_path) == tmp_path / "full" / "images"
+        assert {path for path, _ in server.requests} == {"/pets.zip"}
+    monkeypatch.setitem(SOURCES, "full", {"pets.zip": (9, 6, "0" * 64)})
+    with pytest.raises(ValueError, match="not the file expected"):
+        fetch("full", tmp_path)  # what was unpacked is not the new version
+
+
+def test_table_is_sound():
+    assert (
+        set(SOURCES) == set(PLACES) == set(NAMES) - {"sample", "sample_breeds"}
+    )
+    for name, files in SOURCES.items():
+        assert all(url.startswith("https://") for url in PLACES[name])
+        assert all(url.endswith("/") for url in PLACES[name])
+        for size, _, sha256 in files.values():
+            assert size > 10**7
+            assert len(sha256) == 64 or name == "small"
+
+
+def test_sample_is_drawn_once_and_anew_when_its_code_changes(
+    tmp_path, monkeypatch
+):
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    code = (
+        "def draw_sample(folder):\n"
+        "    for name in ('cat', 'dog'):\n"
+        "        (folder / name).mkdir()\n"
+        "        (folder / name / '1.png').write_bytes(b'drawn')\n"
+    )
+    (scripts / "draw.py").write_text(code)
+    (scripts / "figures.txt").write_text("first")
+    monkeypatch.setattr("catdog_helpers.data.sources.SAMPLE", scripts)
+    folder = fetch("sample", tmp_path)
+    times = {p: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
+    assert fetch("sample", tmp_path) == folder == tmp_path / "sample/images"
+    assert times == {p: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
+    (scripts / "figures.txt").write_text("second")
+    with pytest.warns(UserWarning, match="set aside"):
+        fetch("sample", tmp_path)
+    assert len(list((tmp_path / "sample").rglob("1.png"))) == 4
+
+
+def test_local_folder_is_used_in_place(tmp_path):
+    pets = tmp_path / "pets"
+    zipfile.ZipFile(io.BytesIO(BODY)).extractall(pets)
+    before = tree(tmp_path)
+    assert fetch(pets, tmp_path / "data") == pets
+    assert fetch(str(pets), tmp_path / "data") == pets
+    assert tree(tmp_path) == before
+    assert not (tmp_path / "data").exists()
+
+
+def test_local_archive_is_unpacked_elsewhere(tmp_path):
+    path = tmp_path / "my pets.v2.zip"
+    path.write_bytes(BODY)
+    folder = fetch(path, tmp_path / "data")
+    assert folder.parent.name.startswith("my_pets-")
+    assert len(index_images(folder)) == 6
+    path.write_bytes(OTHER)
+    with pytest.warns(UserWarning, match="set aside"):
+        assert fetch(path, tmp_path / "data") == folder
+    assert len(list((tmp_path / "data").rglob("*.jpg"))) == 12
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tiny", "no/such/folder", "http://example.org/a.zip", "file:///a.zip"],
+)
+def test_unknown_names_are_refused_in_one_line(tmp_path, name):
+    with pytest.raises(ValueError, match="no such dataset") as caught:
+        fetch(name, tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in (*NAMES, name, "https://"))
+
+
+def test_dataset_dirs_differ(tmp_path):
+    for name in ("a/pets", "b/pets"):
+        (tmp_path / name).mkdir(parents=True)
+    names = [tmp_path / "a/pets", tmp_path / "b/pets", "https://x.org/pets.zip"]
+    names += ["https://x.org/pets.zip?v=2", "https://x.org/..", "https://x.org"]
+    folders = {dataset_dir(name, "data") for name in names}
+    assert len(folders) == len(names)
+    assert {folder.parent for folder in folders} == {Path("data")}
+    assert dataset_dir("small") == Path("../data/small")
+
+
+# Kills: a child process that has imported all forks for each one.
+
+CHILD = """
+import json, os, random, signal, sys, time, warnings
+from pathlib import Path
+os.environ["NO_PROXY"] = "*"
+warnings.simplefilter("ignore")
+sys.stderr = open(os.devnull, "w")
+from catdog_helpers.data import archive
+from catdog_helpers.data import download
+from catdog_helpers.data import sources
+download.BACKOFF = 0.01
+dataset, root, how, seed = *sys.argv[1:4], int(sys.argv[4])
+
+def watch(data, n, what):
+    # Audit events are raised before a call: `what` is sent instead of the
+    # n-th one that writes.
+    left = [n]
+    def hook(event, args):
+        writes = event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes or event.startswith(("os.", "shutil.")):
+            if event in ("os.listdir", "os.scandir", "os.kill", "os.fork"):
+                return
+            if any(isinstance(a, (str, Path)) and data in str(a) for a in args):
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), what)
+    sys.addaudithook(hook)
+
+def child(data, before=lambda: None):
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        before()
+        sources.fetch(dataset, data)
+        code = 0
+    except KeyboardInterrupt:
+        code = 2
+    finally:
+        os._exit(code)
+
+def tree(data):
+    return {
+        path.relative_to(data).as_posix(): archive.sha256_of(path)
+        for path in sorted(Path(data).rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+def ended(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+start = time.monotonic()
+assert ended(child(f"{root}/whole")) == 0
+seconds = time.monotonic() - start
+whole, kills, bad = tree(f"{root}/whole"), 0, []
+rng = random.Random(seed)
+for n in range(1, 200):
+    data = f"{root}/{how}-{n}"
+    if how == "time":
+        pid = child(data)
+        time.sleep(rng.uniform(0, seconds))
+        os.kill(pid, signal.SIGKILL)
+        if n == 25:
+            break
+    else:
+        what = getattr(signal, how)
+        pid = child(data, lambda: watch(data, n, what))
+    code = ended(pid)
+    if code == 0 and how != "time":
+        break
+    kills += code != 0
+    if how == "SIGINT" and list(Path(data).rglob("*.tmp")):
+        bad.append([n, "left", code])
+    if ended(child(data)) or tree(data) != whole:
+        bad.append([n, code, sorted(set(tree(data)) ^ set(whole))])
+print(json.dumps([kills, bad, sorted(whole)]))
+"""
+
+
+def run_child(dataset, root, how):
+    return subprocess.run(
+        [sys.executable, "-c", CHILD, str(dataset), str(root), how, "7"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT", "time"])
+@pytest.mark.parametrize("source", ["address", "zip", "tar"])
+def test_next_call_mends_a_kill_at_any_moment(tmp_path, how, source):
+    canary = tmp_path / "images" / "mine.jpg"
+    canary.parent.mkdir()
+    canary.write_bytes(b"mine")
+    pause = 0.01 if how == "time" else 0
+    with serve(reply(BODY, pause=pause)) as server:
+        dataset = f"{server.address}/pets.zip"
+        if source != "address":
+            dataset = tmp_path / f"pets.{source}"
+            dataset.write_bytes(BODY if source == "zip" else make_tar())
+        before = tree(tmp_path)
+        root = tmp_path / "root"
+        done = run_child(dataset, root, how)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills, bad, files = json.loads(done.stdout)
+    assert not bad
+    assert kills >= 10
+    assert sum(name.endswith(".jpg") for name in files) >= 2
+    # Nothing outside its folder, nothing of anybody else's touched
+    outside = {
+        name: digest
+        for name, digest in tree(tmp_path).items()
+        if not name.startswith("root/")
+    }
+    assert outside == before
+    assert {path.name.split("-")[0] for path in root.iterdir()} == {
+        "whole",
+        how,
+    }
+
+
+def test_two_processes_do_the_work_once(tmp_path):
+    code = "import sys; from catdog_helpers.data.sources import fetch; "
+    code += "print(fetch(sys.argv[1], sys.argv[2]))"
+    with serve(reply(BODY, pause=0.05)) as server:
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        command += [f"{server.address}/pets.zip", str(tmp_path)]
+        both = [
+            subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=-3, text=True
+            )
+            for _ in range(2)
+        ]
+        said = {process.communicate(timeout=60)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(said) == 1
+    assert len(server.requests) == 1
+    assert len(list(tmp_path.rglob("*.jpg"))) == 6
+
+
+# Disks
+
+
+def test_full_disk_is_told_before_the_start(tmp_path, monkeypatch):
+    usage = archive.shutil.disk_usage(tmp_path)
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    for n_bytes in (100 * 2**20, 200 * 2**20 + len(BODY) // 2):
+        small = usage._replace(free=n_bytes)
+        with monkeypatch.context() as patch:
+            patch.setattr(archive.shutil, "disk_usage", lambda _, s=small: s)
+            with serve(WHOLE) as server:
+                url = f"{server.address}/pets.zip"
+                for dataset in (url, path):
+                    with pytest.raises(OSError, match="too full") as caught:
+                        fetch(dataset, tmp_path / "data")
+                    assert "\n" not in str(caught.value)
+    files = {p.name for p in (tmp_path / "data").rglob("*") if p.is_file()}
+    assert all(n == ".lock" or ".part" in n for n in files)
+    assert len(index_images(fetch(path, tmp_path / "data"))) == 6
+
+
+LIMITED = """
+import os, resource, sys
+from catdog_helpers.data.sources import fetch
+if sys.argv[3] != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    fetch(*sys.argv[1:3])
+except OSError as error:
+    sys.exit(f"{error}")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource")
+def test_disk_that_fills_in_the_middle(tmp_path):
+    """A quota of the system refuses to write on: nothing half is trusted."""
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    with serve(WHOLE) as server:
+        for dataset, limit in (
+            (f"{server.address}/a.zip", 90_000),
+            (path, 9000),
+        ):
+            for n_bytes in (limit, 0):
+                done = subprocess.run(
+                    [sys.executable, "-W", "ignore", "-c", LIMITED]
+                    + [str(dataset), str(tmp_path / "data"), str(n_bytes)],
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    env=os.environ | {"NO_PROXY": "*"},
+                )
+                assert done.returncode == bool(n_bytes), done.stderr
+                images = dataset_dir(dataset, tmp_path / "data") / "images"
+                assert images.exists() == (not n_bytes)
+            assert "too large" in done.stderr or not n_bytes
+            assert len(index_images(images)) == 6
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_read_only_folder(tmp_path):
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    data = tmp_path / "data"
+    folder = fetch(path, data)
+    other = tmp_path / "other.zip"
+    other.write_bytes(OTHER)
+    with unprivileged(tmp_path):
+        assert fetch(path, data) == folder  # nothing has to be written
+        with pytest.raises(PermissionError, match="another data_dir") as caught:
+            fetch(other, data)
+    assert "\n" not in str(caught.value)
+
+
+class unprivileged:  # noqa: N801
+    """Make a tree read-only, and stop being root if that is who we are."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def __enter__(self):
+        paths = [self.root, *self.root.rglob("*")]
+        self.modes = {path: path.stat().st_mode for path in paths}
+        for path, mode in self.modes.items():
+            path.chmod(mode & 0o555 | 0o444 | (0o111 if path.is_dir() else 0))
+        self.parents = {}
+        if os.name == "posix" and os.geteuid() == 0:
+            for parent in self.root.parents:
+                mode = parent.stat().st_mode
+                if mode & 0o011 != 0o011:
+                    self.parents[parent] = mode
+                    parent.chmod(mode | 0o011)
+            os.seteuid(65534)
+
+    def __exit__(self, *_):
+        if self.parents or (os.name == "posix" and os.getuid() == 0):
+            os.seteuid(0)
+        for path, mode in (self.modes | self.parents).items():
+            path.chmod(mode)
+
+
+# Nothing of the user's is deleted
+
+
+def test_foreign_or_changed_images_are_set_aside_not_trusted(tmp_path):
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    data = tmp_path / "data"
+    images = dataset_dir(path, data) / "images"
+    images.mkdir(parents=True)
+    (images / "mine.jpg").write_bytes(b"mine")
+    with pytest.warns(UserWarning, match="set aside"):
+        fetch(path, data)
+    (images / "Pets" / "Cat" / "mine too.jpg").write_bytes(b"mine too")
+    with pytest.warns(UserWarning, match="set aside"):
+        fetch(path, data)
+    (images / "Pets" / "Cat" / "0.jpg").unlink()
+    with pytest.warns(UserWarning, match="set aside"):
+        fetch(path, data)
+    assert len(index_images(images)) == 6
+    names = [path.name for path in data.rglob("*.jpg")]
+    assert sorted(names).count("mine.jpg") == 1
+    assert sorted(names).count("mine too.jpg") == 1
+    assert len(names) == 6 + 5 + 7 + 1
+
+
+def test_what_a_kill_left_is_swept_away(tmp_path):
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    target = dataset_dir(path, tmp_path)
+    for name in (".images.0a.tmp", ".images.0a.tmp.part"):
+        (target / name / "Cat").mkdir(parents=True)
+    fetch(path, tmp_path)
+    assert {p.name for p in target.iterdir()} == {".lock", "images"}
+
+
+@set_aside
+@pytest.mark.parametrize("seed", range(5))
+def test_no_foreign_file_is_ever_deleted(tmp_path, seed):
+    """Random files laid everywhere around are there after any outcome."""
+    rng = random.Random(seed)
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    plan = [WHOLE, status(404), reply(HTML), reply(BODY, cut=99)]
+    with serve(*rng.choices(plan, k=6)) as server:
+        datasets = [path, f"{server.address}/pets.zip"]
+        for dataset in datasets:
+            target = dataset_dir(dataset, tmp_path)
+            for name in ("images/a.jpg", "prepared/b", "features/c", "d.zip"):
+                if rng.random() < 0.7:
+                    (target / name).parent.mkdir(parents=True, exist_ok=True)
+                    (target / name).write_text(f"{target}{name}")
+        before = sorted(tree(tmp_path).values())
+        for dataset in rng.choices(datasets, k=6):
+            with contextlib.suppress(OSError, ValueError):
+                fetch(dataset, tmp_path)
+    after = sorted(tree(tmp_path).values())
+    for digest in before:
+        after.remove(digest)
+
+
+# The real archives
+
+
+@pytest.mark.parametrize(
+    ("name", "n_images", "n_classes", "splits"),
+    [
+        ("petimages_200px.zip", 13_014, 2, {""}),
+        ("cats_and_dogs_filtered_small.zip", 600, 2, {"train", "validation"}),
+        ("oxford_pets_layout", 397, 17, {"train", "test"}),
+    ],
+)
+def test_real_archives(tmp_path, shared, name, n_images, n_classes, splits):
+    folder = fetch(shared / "data" / name, tmp_path)
+    table = index_images(folder)
+    assert len(table) == n_images
+    assert table["class"].nunique() == n_classes
+    assert set(table.split) == splits
+    assert fetch(shared / "data" / name, tmp_path) == folder

@@ -1,0 +1,349 @@
+"""In a real browser: the exported page, and notebook 05 in JupyterLab."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import requests
+from browser import chromium, keep, serve
+from PIL import Image
+
+import run as runner
+from catdog_helpers.deploy import webpage
+from catdog_helpers.deploy.exporting import export
+from catdog_helpers.prediction.predictor import predict
+from dials import ROOT, inject
+from draw import CLASS_NAMES, draw
+
+pytestmark = pytest.mark.slow
+ROTATION = 0x0112  # the EXIF tag
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    """The dist folder of onnxruntime-web, fetched from npm once."""
+    folder = ROOT / "runs" / "onnxruntime-web"
+    dist = folder / "package" / "dist"
+    if not dist.is_dir():
+        if not shutil.which("npm"):
+            pytest.skip("no npm to fetch onnxruntime-web with")
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "pack", "--silent", webpage.RUNTIME]
+        done = subprocess.run(command, cwd=folder, capture_output=True)
+        if done.returncode:
+            pytest.skip(f"no {webpage.RUNTIME} from npm: {done.stderr[-200:]}")
+        shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
+    return dist
+
+
+@pytest.fixture(scope="module")
+def sample_run(tmp_path_factory):
+    """Notebooks 01 and 03 on the drawn sample: a model and its run."""
+    folder = tmp_path_factory.mktemp("sample")
+    arguments = ["IMAGE_SIZE=64", f"OUT={folder / 'out'}", "TEST=200"]
+    dials = runner.parse_dials(arguments) | {"DATA": str(folder / "data")}
+    names = "01_download_data", "03_vgg16_bottleneck_features"
+    return runner.run(dials, [ROOT / "notebooks" / f"{n}.ipynb" for n in names])
+
+
+def draw_files(folder: Path, n: int = 200) -> list[Path]:
+    """Draw pictures as cameras and people keep them, in many ways."""
+    folder.mkdir()
+    paths = []
+    for i in range(n):
+        rng = np.random.default_rng((11, i))
+        image = draw(CLASS_NAMES[i % 2], rng, int(rng.integers(48, 320)))
+        width, height = image.size
+        image = image.resize((width, int(height * rng.uniform(0.7, 1.4))))
+        suffix = ("jpg", "jpg", "jpg", "png", "webp", "gif")[i % 6]
+        options = {}
+        if suffix == "jpg":
+            # Turned as a phone does it: the file lies, the tag says so.
+            exif = Image.Exif()
+            exif[ROTATION] = (1, 6, 3, 8)[i // 6 % 4]
+            turn = {1: 0, 6: 90, 3: 180, 8: 270}[exif[ROTATION]]
+            image = image.rotate(turn, expand=True)
+            options = {"exif": exif, "quality": int(rng.integers(70, 96))}
+        elif suffix == "png" and i % 4 == 1:
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+        paths.append(folder / f"{i:03d}.{suffix}")
+        image.save(paths[-1], **options)
+    return paths
+
+
+def wait(found, seconds: float = 120):
+    """Ask until there is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := found():
+            return answer
+        time.sleep(0.3)
+    return pytest.fail(f"nothing after {seconds} s")
+
+
+def open_page(browser, url: str) -> None:
+    browser.get(url)
+    ready = "return document.body.dataset.ready"
+    status = "return document.getElementById('status').textContent"
+    said = wait(
+        lambda: (
+            browser.execute_script(ready)
+            or "cannot" in (text := browser.execute_script(status))
+            and text
+        )
+    )
+    assert said == "yes"
+
+
+def answers(browser, n: int) -> dict[str, dict]:
+    """Wait for the page's answers, by file name."""
+    read = """return [...document.querySelectorAll("#answers li")]
+        .map((item) => JSON.parse(item.dataset.answer))"""
+
+    def all_there():
+        found = browser.execute_script(read)
+        return found if len(found) >= n else None
+
+    found = wait(all_there, 30 + 3 * n)
+    assert len(found) == n
+    return {answer["file"]: answer for answer in found}
+
+
+def hold_against_python(model_path, paths, page, tmp_path, name) -> float:
+    """Return the share of files to which page and Python say the same."""
+    expected = {
+        Path(row["path"]).name: row
+        for row in predict(model_path, list(map(str, paths)))
+    }
+    with chromium(tmp_path / "profile") as browser, serve(page) as (url, asked):
+        open_page(browser, url)
+        given = "\n".join(map(str, paths))
+        browser.find_element("id", "files").send_keys(given)
+        found = answers(browser, len(paths))
+        time.sleep(1)
+        keep(browser, name)
+        errors = [x for x in browser.get_log("browser") if "SEVERE" in str(x)]
+    assert errors == []
+    assert {command for command, _ in asked} == {"GET"}
+    same = [
+        found[f].get("class") == row["class"] for f, row in expected.items()
+    ]
+    apart = [
+        abs(found[f]["probability"] - row["probability"])
+        for f, row in expected.items()
+        if found[f].get("class") == row["class"]
+    ]
+    print(
+        f"{name}: same class on {np.mean(same):.2%} of {len(same)} pictures, "
+        f"probabilities {np.median(apart):.1e} apart (median), "
+        f"{np.max(apart):.1e} at most"
+    )
+    assert np.quantile(apart, 0.9) < 0.02
+    return np.mean(same)
+
+
+def test_the_page_answers_as_python_does(sample_run, runtime, tmp_path):
+    model_path = sample_run / "models" / "bottleneck.keras"
+    export(model_path, "web", tmp_path / "page", runtime=runtime)
+    paths = draw_files(tmp_path / "drawn")
+    given = model_path, paths, tmp_path / "page", tmp_path, "page_sample"
+    assert hold_against_python(*given) >= 0.99
+
+
+def test_drop_camera_broken_files_and_not_sure(sample_run, runtime, tmp_path):
+    model_path = sample_run / "models" / "bottleneck.keras"
+    page = tmp_path / "page"
+    export(model_path, "web", page, runtime=runtime)
+    card = json.loads((page / "model.json").read_text("utf-8"))
+    flags = [f"--use-fake-{x}-for-media-stream" for x in ("ui", "device")]
+    with (
+        chromium(tmp_path / "profile", *flags) as browser,
+        serve(page) as (url, _),
+    ):
+        open_page(browser, url)
+        browser.execute_script(
+            """const data = new DataTransfer();
+            data.items.add(new File(["no picture"], "text.jpg"));
+            const dropped = {dataTransfer: data, bubbles: true};
+            document.getElementById("drop").dispatchEvent(
+                new DragEvent("drop", dropped));"""
+        )
+        assert "error" in answers(browser, 1)["text.jpg"]
+        browser.find_element("id", "camera").click()
+        width = "return document.getElementById('video').videoWidth"
+        wait(lambda: browser.execute_script(width))
+        browser.find_element("id", "shoot").click()
+        assert answers(browser, 2)["from the camera"]["class"] in CLASS_NAMES
+        browser.find_element("id", "stop").click()
+
+        # Verdicts, from given outputs
+        def verdict(outputs, **changes):
+            code = """import("./judge.js").then((module) => arguments[2](
+                module.judge(arguments[0], arguments[1]).verdict))"""
+            given = card | {"temperature": 1, "not_sure_below": 0.8} | changes
+            return browser.execute_async_script(code, outputs, given)
+
+        assert verdict([[0.1, 0.9], [0.0]]) == "dog"
+        assert verdict([[0.9, 0.1], [0.5]], strange_above=0.4) == "not sure"
+        either = verdict([[0.3, 0.7], [0.3]], strange_above=0.4)
+        assert either == "cat or dog"
+        assert verdict([[0.1, 0.9], [0.0]], temperature=3) != "dog"
+        if "strange_above" not in card:
+            assert verdict([[0.3, 0.7]]) == "not sure"
+
+
+def test_the_page_answers_as_python_does_on_photographs(
+    shared, runtime, tmp_path
+):
+    """MobileNetV2 at 192 px, 200 photographs at their original size."""
+    archive = shared / "data" / "cats_and_dogs_filtered_small.zip"
+    weights = shared / "weights" / "mobilenet_v2_1.0_224_no_top.weights.h5"
+    arguments = [
+        f"DATASET={archive}",
+        "BASE=MobileNetV2",
+        f"WEIGHTS={weights}",
+        f"OUT={tmp_path / 'out'}",
+        "TRAIN=250",
+        "VALIDATION=100",
+        "TEST=100",
+    ]
+    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
+    names = "01_download_data", "03_vgg16_bottleneck_features"
+    paths = [ROOT / "notebooks" / f"{name}.ipynb" for name in names]
+    model_path = runner.run(dials, paths) / "models" / "bottleneck.keras"
+    export(model_path, "web", tmp_path / "page", runtime=runtime)
+    with zipfile.ZipFile(archive) as file:
+        names = [n for n in file.namelist() if "/validation/" in n]
+        names = [n for n in names if n.endswith(".jpg")]
+        names = [file.extract(n, tmp_path / "photos") for n in names]
+    assert len(names) == 200
+    given = model_path, names, tmp_path / "page", tmp_path, "page_photographs"
+    assert hold_against_python(*given) >= 0.99
+
+
+@contextmanager
+def jupyterlab(folder: Path, home: Path):
+    """Start JupyterLab on a free local port, with a token and its own home."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = home / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # All cells are on the page, not only those in sight.
+    tracker = settings / "tracker.jupyterlab-settings"
+    tracker.write_text('{"windowingMode": "none"}')
+    token = "sample-token"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser"]
+    command += ["--allow-root", "--expose-app-in-browser"]
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    command += [
+        f"--IdentityProvider.token={token}",
+        "--ServerApp.port_retries=0",
+    ]
+    command += [f"--ServerApp.root_dir={folder}"]
+    environment = os.environ | {
+        "HOME": str(home),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "PYTHONPATH": str(ROOT),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    with (home / "log.txt").open("wb") as log:
+        output = {"stdout": log, "stderr": subprocess.STDOUT}
+        server = subprocess.Popen(command, env=environment, **output)
+        url = f"http://127.0.0.1:{port}"
+
+        def answering():
+            assert server.poll() is None, (home / "log.txt").read_text()[-2000:]
+            try:
+                query = {"params": {"token": token}, "timeout": 5}
+                return requests.get(f"{url}/api/status", **query).ok
+            except requests.ConnectionError:
+                return False
+
+        try:
+            wait(answering)
+            yield url, token
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def test_notebook_05_in_jupyterlab(sample_run, tmp_path):
+    """Run all cells, upload a file with the button, find the verdict."""
+    folder, home = tmp_path / "notebooks", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    path = ROOT / "notebooks" / "05_predict.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    if "FileUpload" not in path.read_text("utf-8"):
+        pytest.skip("notebook 05 has no upload button yet")
+    inject(notebook, {"OUT": str(sample_run), "DATA": str(tmp_path / "data")})
+    nbformat.write(notebook, folder / path.name)
+    photo = tmp_path / "uploaded picture.png"
+    draw("cat", np.random.default_rng(5), 120).save(photo)
+    (expected,) = predict(
+        sample_run / "models" / "bottleneck.keras", [str(photo)]
+    )
+    with (
+        jupyterlab(folder, home) as (url, token),
+        chromium(tmp_path / "profile") as browser,
+    ):
+        browser.get(f"{url}/lab/tree/{path.name}?token={token}")
+        wait(lambda: browser.execute_script(KERNEL_IS_IDLE))
+        assert browser.execute_async_script(RUN_ALL) is True, "a cell failed"
+        keep(browser, "notebook_05_run")
+        shown = 'return document.querySelector(".widget-output").innerText'
+        assert photo.name not in browser.execute_script(shown)
+        upload = ".jp-OutputArea .widget-upload"
+        button = browser.find_element("css selector", upload)
+        browser.execute_script("arguments[0].scrollIntoView()", button)
+        send_to_button(browser, button, photo)
+        wait(lambda: photo.name in browser.execute_script(shown))
+        picture = ".widget-output img"
+        wait(lambda: browser.find_elements("css selector", picture))
+        keep(browser, "notebook_05_upload")
+        (image,) = browser.find_elements("css selector", picture)
+        assert image.size["width"] > 50
+        table = browser.find_element("css selector", ".widget-output table")
+        assert expected["verdict"] in table.text
+        assert f"{expected['probability']:.2f}"[:3] in table.text
+
+
+def send_to_button(browser, button, path: Path) -> None:
+    """Choose a file as a person does after pressing the upload button.
+
+    ipywidgets makes the field for it only then, and never puts it into the
+    page: the click that would open a window is caught, and leaves the field.
+    """
+    browser.execute_script(CATCH_CLICK)
+    button.click()
+    field = browser.execute_script("return window.uploadField")
+    field.send_keys(str(path))
+
+
+KERNEL_IS_IDLE = """
+const kernel = window.jupyterapp?.shell.currentWidget
+    ?.sessionContext?.session?.kernel;
+return kernel?.status === "idle";
+"""
+RUN_ALL = """
+const [done] = arguments;
+window.jupyterapp.commands.execute("notebook:run-all-cells").then(done, done);
+"""
+CATCH_CLICK = """
+HTMLInputElement.prototype.click = function () {
+    document.body.append(this);
+    window.uploadField = this;
+};
+"""

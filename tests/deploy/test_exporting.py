@@ -1,0 +1,348 @@
+"""Exported models: they answer as the original does, or are not kept."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from catdog_helpers.__main__ import main
+from catdog_helpers.deploy import exporting
+from catdog_helpers.deploy import formats as exporters
+from catdog_helpers.deploy.exporting import export, run_images
+from catdog_helpers.deploy.parity import check_parity, compare, run_exported
+from catdog_helpers.deploy.webpage import CDN, INTEGRITY, PAGE, write_page
+from catdog_helpers.saving import save_model
+
+ROOT = Path(__file__).parents[2]
+SIDE = 16
+CARD = {"class_names": ["cat", "dog"], "image_size": SIDE}
+FILES = {
+    "onnx": "model.onnx",
+    "litert": "model.tflite",
+    "saved_model": "saved_model",
+    "web": "model.onnx",
+}
+
+
+def make_model(image_size=SIDE, first=()):
+    """Two classes, told apart by one colour; no tie anywhere near."""
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((image_size, image_size, 3)),
+            *first,
+            layers.Rescaling(1 / 127.5, offset=-1),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.5),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def model_path(run_dir):
+    """A model within a run, whose test images it is compared on."""
+    path = run_dir / "models" / "any.keras"
+    save_model(make_model(), path, CARD | {"method": "any"})
+    return path
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+def test_the_file_answers_as_the_model_does(format, model, images, tmp_path):
+    result = export(model, format, tmp_path, card=CARD, images=images)
+    found = run_exported(tmp_path / FILES[format], images)
+    expected = model.predict(images.astype("float32"), verbose=0)
+    assert len(found) == 1
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    assert result["parity"]["images"] == 70
+    assert result["parity"]["largest_difference"] < 1e-5
+    assert result["parity"]["class_agreement"] == 1
+    assert result["class_names"] == CARD["class_names"]
+    beside = tmp_path / f"{FILES[format]}.json"
+    assert json.loads(beside.read_text("utf-8")) == result
+    names = {FILES[format], beside.name}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+def test_a_model_may_enlarge_its_images(format, images, tmp_path):
+    model = make_model(first=[layers.Resizing(21, 21)])
+    result = export(model, format, tmp_path, card=CARD, images=images)
+    assert result["parity"]["largest_difference"] < 1e-5
+
+
+def test_a_path_brings_its_card_and_the_test_images_of_its_run(
+    model_path, tmp_path
+):
+    result = export(model_path, "litert", tmp_path / "new" / "folder")
+    assert result["parity"]["images"] == 8
+    assert result["method"] == "any"
+    assert (tmp_path / "new" / "folder" / "model.tflite").is_file()
+
+
+def test_images_of_a_run_are_those_of_the_split(model_path, run_dir):
+    from catdog_helpers import load_split, split_rows
+
+    images, manifest, _ = load_split(run_dir)
+    for split, rows in zip(
+        ("train", "validation", "test"), split_rows(manifest), strict=True
+    ):
+        found = run_images(model_path, split, 1000)
+        np.testing.assert_array_equal(found, images[rows])
+    assert len(run_images(model_path, "train", 5)) == 5
+
+
+def test_exporting_again_replaces_files_and_folders(model, images, tmp_path):
+    for format in ("saved_model", "litert"):
+        for _ in range(2):
+            export(model, format, tmp_path, card=CARD, images=images)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+def test_a_file_that_answers_differently_is_not_kept(
+    format, model, images, tmp_path, monkeypatch
+):
+    """Plant another model's file where the exporter writes its own."""
+    other = make_model()
+    other.set_weights([w * 1.1 for w in other.get_weights()])
+
+    def write_other(_, *given):
+        return exporters.write_file(other, *given)
+
+    monkeypatch.setattr(exporting, "write_file", write_other)
+    with pytest.raises(
+        ValueError, match="answers differently and was not kept"
+    ):
+        export(model, format, tmp_path, card=CARD, images=images)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_tolerances(int8):
+    parity = {"images": 9, "largest_difference": 0, "class_agreement": 1}
+    check_parity(parity, int8=int8)
+    few = {"class_agreement": 0.949 if int8 else 0.9989}
+    with pytest.raises(ValueError, match="same class on"):
+        check_parity(parity | few, int8=int8)
+    far = parity | {"largest_difference": 2e-3}
+    if int8:
+        check_parity(far, int8=True)
+    else:
+        with pytest.raises(ValueError, match="up to 0.002 apart"):
+            check_parity(far, int8=False)
+
+
+def test_comparison_by_hand():
+    a = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.5, 0.5]])
+    b = np.array([[0.8, 0.2], [0.4, 0.6], [0.2, 0.8], [0.5, 0.5]])
+    parity = compare([a], [b])
+    assert parity["class_agreement"] == 0.75
+    assert parity["largest_difference"] == pytest.approx(0.2)
+    assert compare([a], [a * np.nan])["largest_difference"] == 1
+    distances = np.array([0, 0, 0, 0.5])
+    parity = compare([a, distances], [a, distances + 0.25])
+    assert parity["largest_difference"] == 0.25
+
+
+def test_int8_is_smaller_and_says_so(images, tmp_path):
+    keras.utils.set_random_seed(0)
+    body = [layers.Conv2D(64, 3, activation="relu") for _ in range(2)]
+    body += [layers.GlobalAveragePooling2D(), layers.Dense(2, "softmax")]
+    inputs = [keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 255)]
+    model = keras.Sequential([*inputs, *body])
+    options = {"card": CARD, "images": images[:20]}
+    whole = export(model, "litert", tmp_path, **options)
+    small = export(
+        model, "litert", tmp_path, int8_images=images[20:], **options
+    )
+    assert small["file"] == "model_int8.tflite"
+    assert small["bytes"] < 0.4 * whole["bytes"]
+    assert (tmp_path / "model_int8.tflite.json").is_file()
+
+
+def test_the_distance_is_a_second_output(model, images, tmp_path):
+    uncertainty = pytest.importorskip("catdog_helpers.uncertainty")
+    rows = np.arange(70)
+    given = rows[:40], rows[40:]
+    found = uncertainty.measure_uncertainty(model, images, rows % 2, *given)
+    options = {"card": CARD, "images": images, "uncertainty": found}
+    features, _ = uncertainty.with_features(model).predict(
+        images.astype("float32"), verbose=0
+    )
+    expected = uncertainty.distance(features, found)
+    for format in ("onnx", "litert", "saved_model"):
+        result = export(model, format, tmp_path, **options)
+        _, distances = run_exported(tmp_path / FILES[format], images)
+        np.testing.assert_allclose(distances, expected, atol=1e-5)
+        assert result["strange_above"] == pytest.approx(found["threshold"])
+        assert result["temperature"] == pytest.approx(found["temperature"])
+
+
+@pytest.mark.parametrize("package", ["tf2onnx", "onnxruntime"])
+def test_a_missing_package_is_named(package, tmp_path):
+    """In a Python of its own, where that package cannot be imported."""
+    code = f"""
+import sys
+sys.path.insert(0, "tests")
+sys.modules["{package}"] = None
+import numpy as np
+from catdog_helpers import export
+from test_exporting import CARD, make_model
+x = np.zeros((2, {SIDE}, {SIDE}, 3), np.uint8)
+try:
+    export(make_model(), "onnx", {str(tmp_path)!r}, card=CARD, images=x)
+except ImportError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1, done.stderr
+    assert package in done.stdout.split(";")[0]
+    assert done.stdout.endswith("; pip install tf2onnx onnxruntime\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backend_that_cannot_is_said(model, images, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise NotImplementedError("only with TensorFlow\nand more")
+
+    monkeypatch.setattr(model, "export", refuse)
+    with pytest.raises(ValueError, match="tensorflow backend: only") as caught:
+        export(model, "litert", tmp_path, card=CARD, images=images)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": "h5"}, "`format` must be onnx, .* Received: 'h5'"),
+        (
+            {"format": "onnx", "int8_images": []},
+            "must be litert. Received: 'onnx'",
+        ),
+        ({"format": "litert", "card": None}, "give `card` and `images`"),
+        ({"format": "litert", "images": None}, "give `card` and `images`"),
+    ],
+)
+def test_wrong_arguments_are_named(options, words, model, images, tmp_path):
+    given = {"card": CARD, "images": images} | options
+    with pytest.raises(ValueError, match=words):
+        export(model, given.pop("format"), tmp_path, **given)
+
+
+def test_the_page_is_written_whole(model, images, tmp_path):
+    result = export(model, "web", tmp_path, card=CARD, images=images)
+    names = {"index.html", "page.js", "page.css", "judge.js", "read_image.js"}
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == names | {"model.onnx", "model.json"}
+    assert json.loads((tmp_path / "model.json").read_text("utf-8")) == result
+    assert result["not_sure_below"] == 0.8
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert not re.search(r"\{\w+\}", page)
+    for name, integrity in INTEGRITY.items():
+        assert f'"{CDN}{name}"' in page
+        assert f'"{integrity}"' in page
+
+
+def test_the_page_may_load_nothing_from_elsewhere(tmp_path):
+    """The policy in the page: this host and, by its path, the runtime's."""
+    write_page(tmp_path, None)
+    page = (tmp_path / "index.html").read_text("utf-8")
+    policy = re.search(r'Policy" content="(.*?)"', page)[1]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["connect-src"].split() == ["'self'", CDN]
+    for text in (page, *(p.read_text("utf-8") for p in PAGE.iterdir())):
+        others = re.findall(r"https?://[^\s\"';]+", text)
+        assert {url for url in others if not url.startswith(CDN)} == set()
+        assert "<script>" not in text
+        assert not re.search(r"\son\w+=\"", text)
+
+
+def test_another_runtime_is_refused(tmp_path):
+    target = tmp_path / "page"
+    target.mkdir()
+    with pytest.raises(ValueError, match="mjs is missing"):
+        write_page(target, tmp_path)
+    (tmp_path / "ort.wasm.bundle.min.mjs").write_text("alert('planted')")
+    target = tmp_path / "page2"
+    target.mkdir()
+    with pytest.raises(ValueError, match="mjs is another"):
+        write_page(target, tmp_path)
+
+
+def run(*arguments) -> tuple[int, str, str]:
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        status = main(["export", *map(str, arguments)])
+    return status, out.getvalue(), error.getvalue()
+
+
+def test_the_command_exports_and_says_what_was_checked(model_path, tmp_path):
+    given = ["--model", model_path, "--to", tmp_path / "to"]
+    status, out, error = run(*given, "--format", "litert", "--int8")
+    assert (status, error) == (0, "")
+    assert "same class on 100.00% of 8 images" in out
+    assert (tmp_path / "to" / "model_int8.tflite").is_file()
+    status, out, _ = run(*given, "--format", "web")
+    assert status == 0
+    assert f"http.server -d {tmp_path / 'to'}" in out
+
+
+def test_the_command_fails_in_one_line(tmp_path):
+    path = tmp_path / "alone.keras"
+    save_model(make_model(), path, CARD)
+    for model, words in (("none.keras", "there is no"), (path, "`images`")):
+        given = ["--model", model, "--format", "onnx", "--to", tmp_path / "to"]
+        status, out, error = run(*given)
+        assert (status, out) == (2, "")
+        assert error.startswith("export: ")
+        assert words in error
+        assert error.count("\n") == 1
+
+
+def test_the_example_of_the_readme_runs_without_keras(
+    model, images, photographs, tmp_path
+):
+    """Executed as it stands there, with one of the test's own photographs."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    example = re.search(r"```python\n(import onnxruntime.*?)```", text, re.S)[1]
+    assert len(example.splitlines()) <= 7
+    export(model, "onnx", tmp_path, card=CARD, images=images)
+    folder = photographs(tmp_path / "photos", {"cat": 1})
+    (folder / "cat" / "000.png").rename(tmp_path / "photo.jpg")
+    code = example + "\nassert 'keras' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    from catdog_helpers import read_image
+
+    x = read_image(tmp_path / "photo.jpg", SIDE)[None].astype("float32")
+    best = model.predict(x, verbose=0).argmax()
+    assert done.stdout.split()[0] == CARD["class_names"][best]

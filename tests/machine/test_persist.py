@@ -1,0 +1,139 @@
+"""What a session made comes back in the next one."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import run as runner
+from catdog_helpers.data.prepared import prepare
+from catdog_helpers.machine import persist
+from catdog_helpers.machine.persist import keep, restore
+from catdog_helpers.results import load_results
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A little of all that lies in DATA and OUT."""
+    data, out = tmp_path / "here" / "data", tmp_path / "here" / "run"
+    names = [
+        "small/cats.zip",
+        "small/images/cat/1.jpg",
+        "small/.lock",
+        "small/prepared_8px/images.npy",
+        "small/prepared_8px/features/front-1.npy",
+        "small/prepared_8px/features/front-2.partial",
+        "small/prepared_8px.partial-12/images.npy",
+    ]
+    for name in names:
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(name)
+    (out / "models").mkdir(parents=True)
+    (out / "models" / "a.keras").write_text("a")
+    return data, out
+
+
+def test_few_large_files_are_kept_and_come_back(made, tmp_path):
+    data, out = made
+    drive = tmp_path / "drive"
+    kept = {str(p.relative_to(drive)) for p in keep(drive, data, out)}
+    assert kept == {
+        "data/small/cats.zip",
+        "data/small/prepared_8px/images.npy",
+        "data/small/prepared_8px/features/front-1.npy",
+        "run/models/a.keras",
+    }
+    assert keep(drive, data, out) == []  # nothing has changed
+    (out / "models" / "a.keras").write_text("changed")
+    assert len(keep(drive, data, out)) == 1
+    shutil.rmtree(data.parent)
+    assert len(restore(drive, data, out)) == 4
+    assert (out / "models" / "a.keras").read_text() == "changed"
+    assert restore(drive, data, out) == []
+
+
+def test_an_older_file_does_not_replace_what_was_kept(made, tmp_path):
+    """Two sessions side by side: the one that lags behind harms nothing."""
+    data, out = made
+    drive = tmp_path / "drive"
+    keep(drive, data, out)
+    (drive / "run" / "models" / "a.keras").write_text("of the other session")
+    old = (out / "models" / "a.keras").stat().st_mtime - 60
+    os.utime(out / "models" / "a.keras", (old, old))
+    assert keep(drive, data, out) == []
+    kept = (drive / "run" / "models" / "a.keras").read_text()
+    assert kept == "of the other session"
+
+
+def test_the_record_of_prepared_images_is_kept_last(made, tmp_path):
+    """A drive that fills up must not hold a record of other images."""
+    data, out = made
+    (data / "small" / "prepared_8px" / "images.json").write_text("{}")
+    order = [path.name for path in keep(tmp_path / "drive", data, out)]
+    assert order.index("images.json") > order.index("images.npy")
+    assert order.index("images.json") > order.index("front-1.npy")
+
+
+def test_none_keeps_nothing(made):
+    assert keep(None, *made) == restore(None, *made) == []
+
+
+def test_what_is_here_is_not_replaced(made, tmp_path):
+    data, out = made
+    keep(tmp_path / "drive", data, out)
+    (out / "models" / "a.keras").write_text("newer")
+    restore(tmp_path / "drive", data, out)
+    assert (out / "models" / "a.keras").read_text() == "newer"
+
+
+def test_a_full_drive_leaves_what_was_there(made, tmp_path, monkeypatch):
+    data, out = made
+    keep(tmp_path / "drive", data, out)
+    (out / "models" / "a.keras").write_text("changed")
+
+    def full(source, target):
+        target.write_text("ha")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(persist.shutil, "copy2", full)
+    with pytest.raises(OSError, match="No space left.*what was there stays"):
+        keep(tmp_path / "drive", data, out)
+    models = tmp_path / "drive" / "run" / "models"
+    assert [p.name for p in models.iterdir()] == ["a.keras"]
+    assert (models / "a.keras").read_text() == "a"
+
+
+def test_copied_photographs_are_not_prepared_again(photographs, tmp_path):
+    folder = photographs(tmp_path / "photos", {"a": 3, "b": 3})
+    images, _ = prepare(folder, tmp_path / "data", 8)
+    features = tmp_path / "data" / "prepared_8px" / "features"
+    features.mkdir()
+    for path in folder.rglob("*.png"):  # the same bytes, written anew
+        path.write_bytes(path.read_bytes())
+    again, _ = prepare(folder, tmp_path / "data", 8)
+    assert features.is_dir()
+    np.testing.assert_array_equal(images, again)
+    path.write_bytes((folder / "a" / "000.png").read_bytes())
+    prepare(folder, tmp_path / "data", 8)
+    assert not features.is_dir()
+
+
+def test_a_new_machine_goes_on_where_the_old_one_ended(tmp_path, monkeypatch):
+    """Notebook 4 is opened first there; nothing is computed twice."""
+    drive, here = tmp_path / "drive", tmp_path / "here"
+    few = {"TRAIN": 24, "VALIDATION": 16, "TEST": 16, "EPOCHS": 1}
+    dials = runner.parse_dials([f"OUT={here / 'out'}", f"PERSIST={drive}"])
+    dials |= {"DATA": str(here / "data"), "IMAGE_SIZE": 64, **few}
+    runner.run(dials | {"NOTEBOOKS": [1, 3]})
+    before = load_results(here / "out")["bottleneck"]
+    shutil.rmtree(here)
+    out = runner.run(dials | {"NOTEBOOKS": [4]})
+    results = load_results(out)
+    assert results["bottleneck"] == before
+    assert "fine_tuned" in results
+    front = list((here / "data").rglob("front-*.npy"))
+    kept = list((drive / "data").rglob("front-*.npy"))
+    assert len(front) == len(kept) == 2
+    assert not list(drive.rglob("images/*"))
+    assert (drive / "out" / "models" / "fine_tuned.keras").is_file()

@@ -1,0 +1,151 @@
+"""The number format: what is picked, and that it changes next to nothing."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from catdog_helpers.bases import load_base
+from catdog_helpers.machine import precision as module
+from catdog_helpers.machine.precision import best_precision, with_precision
+from catdog_helpers.models import build_cnn
+from catdog_helpers.transfer import build_head, join, split_base
+
+
+def small(layer):
+    inputs = keras.Input((16, 16, 4))
+    return keras.Model(inputs, layer(inputs))
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Function that pretends to be on a machine with this hardware."""
+
+    def pretend(*, capability=0, flags="fma avx2", backend="tensorflow"):
+        class Info:
+            is_file = staticmethod(lambda: True)
+            read_text = staticmethod(lambda: f"flags\t\t: {flags} sse\n")
+
+        monkeypatch.setattr(module, "_gpu_capability", lambda: capability)
+        monkeypatch.setattr(module, "Path", lambda _: Info)
+        monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("hardware", "expected"),
+    [
+        ({}, "float32"),
+        ({"flags": "avx512f avx512_bf16"}, "bfloat16"),
+        ({"flags": "amx_bf16"}, "bfloat16"),
+        ({"flags": "avx512_bf16_not"}, "float32"),
+        ({"flags": "avx512_bf16", "backend": "jax"}, "float32"),
+        ({"capability": 6}, "float32"),
+        ({"capability": 7}, "float16"),
+        ({"capability": 8}, "bfloat16"),
+        ({"capability": 12}, "bfloat16"),
+        ({"capability": 7, "flags": "avx512_bf16"}, "float16"),
+    ],
+)
+def test_the_hardware_decides(machine, hardware, expected):
+    machine(**hardware)
+    assert best_precision() == expected
+    assert best_precision(small(layers.Conv2D(4, 3))) == expected
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        layers.DepthwiseConv2D(3),
+        layers.SeparableConv2D(4, 3),
+        layers.Conv2D(4, 3, groups=4),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_depthwise_convolutions_stay_float32_on_a_cpu(machine, slow):
+    model = small(slow)
+    nested = keras.Sequential([keras.Input((16, 16, 4)), model])
+    machine(flags="avx512_bf16")
+    assert best_precision(model) == best_precision(nested) == "float32"
+    machine(capability=8)
+    assert best_precision(model) == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("base", "resolution"),
+    [
+        ("sample", None),
+        ("sample", 80),
+        ("VGG16", None),
+        ("ResNet50", None),
+        ("ConvNeXtTiny", None),
+    ],
+)
+def test_a_base_gives_nearly_the_same_in_bfloat16(base, resolution):
+    weights = "imagenet" if base == "sample" else None
+    options = {"image_size": 64, "resolution": resolution}
+    model = load_base(base, weights, **options)
+    front, back = split_base(model, None)
+    whole = join(front, back, build_head(model.output_shape[-1:], 2))
+    fast = with_precision(whole, "bfloat16")
+    x = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3))
+    x = x.astype("float32")
+    expected, actual = (m.predict_on_batch(x) for m in (whole, fast))
+    assert actual.dtype == np.float32
+    assert not np.array_equal(actual, expected), "computed in float32"
+    # 8 bits of precision; more noise than here, as the weights are random
+    np.testing.assert_allclose(actual, expected, atol=0.04)
+    again = with_precision(fast, "float32").predict_on_batch(x)
+    np.testing.assert_allclose(again, expected, atol=1e-6)
+
+
+def test_weights_names_and_softmax_stay():
+    model = build_cnn(32, 3)
+    fast = with_precision(model, "bfloat16")
+    names = [[x.name for x in m.layers[1:]] for m in (fast, model)]
+    assert names[0] == names[1]
+    for one, other in zip(model.weights, fast.weights, strict=True):
+        assert other.dtype == "float32"
+        np.testing.assert_array_equal(one, other)
+    assert fast.layers[-1].compute_dtype == "float32"
+    assert {x.compute_dtype for x in fast.layers[1:-1]} == {"bfloat16"}
+
+
+def test_a_model_that_computes_so_already_is_not_copied():
+    model = build_cnn(32, 2)
+    assert with_precision(model, "float32") is model
+    fast = with_precision(model, "bfloat16")
+    assert with_precision(fast, "bfloat16") is fast
+
+
+def test_another_precision_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="Received: 'int8'") as caught:
+        with_precision(build_cnn(32, 2), "int8")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_copy_of_what_is_frozen_can_be_opened():
+    model = load_base("sample", image_size=64)
+    front, back = split_base(model, None)
+    whole = join(front, back, build_head(model.output_shape[-1:], 2))
+    part = with_precision(whole, "bfloat16").get_layer("front")
+    assert not part.trainable_weights
+    part.trainable = True
+    assert part.trainable_weights
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32"])
+def test_float16_is_trained_with_a_scaled_loss(precision):
+    """Else gradients below 6e-8 are zero; the other formats reach 1e-38."""
+    model = with_precision(build_cnn(32, 2, widths=(4, 4)), precision)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (precision == "float16")
+    x = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3))
+    before = model.get_weights()
+    model.fit(x.astype("float32"), np.arange(8) % 2, verbose=0)
+    again = with_precision(model, "float32")
+    moved = zip(before, again.get_weights(), strict=True)
+    assert any((a != b).any() for a, b in moved)
+    assert all(np.isfinite(w).all() for w in again.get_weights())

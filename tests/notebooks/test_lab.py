@@ -1,0 +1,218 @@
+"""The lab: its checks tell right from wrong, and its notebook runs."""
+
+import json
+import time
+import warnings
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+import draw
+import lab
+import run as runner
+from catdog_helpers.data.layout import species_of
+from catdog_helpers.data.sources import fetch
+from catdog_helpers.results import load_results
+
+PATH = runner.ROOT / "notebooks" / "08_pet_breeds_lab.ipynb"
+NAMES = [task.__name__ for task in lab.TASKS]
+WRONG = {
+    "top_k_accuracy": lambda p, y, k: (p.argmax(axis=1) == y).mean(),
+    "to_species": lambda p, s: p[:, :2],
+    "right_by_class": lambda p, y: [np.bincount(p), np.bincount(y)],
+    "order_of_likeness": lambda means: [0, 1, 2, 3],
+    "most_confused": lambda c, n: [(0, 0), (1, 1), (2, 2)][:n],
+}
+
+
+def named(name, function):
+    def mine(*args):
+        return function(*args)
+
+    mine.__name__ = name
+    return mine
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_right_answer_is_told_to_be_right(name, capsys):
+    worked = {t.__name__: t for t in lab.TASKS}[name]
+    mine = named(name, worked)
+    assert lab.check(mine) is mine
+    assert "right. Well done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_answer_gets_a_hint_and_the_solution(name, capsys):
+    found = lab.check(named(name, WRONG[name]))
+    said = capsys.readouterr().out
+    assert found.__module__ == "lab"
+    assert "not yet" in said
+    assert "Hint: " in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *_: ..., "still open"),
+        (lambda *_: None, "still open"),
+        (lambda *_: 1 / 0, "stops with ZeroDivisionError"),
+        (lambda *_: "cat", "not yet"),
+        (lambda *_: [], "not yet"),
+        (lambda *_: [[1], [2, 3]], "not yet"),
+    ],
+)
+def test_an_open_or_failing_answer_is_no_crash(name, answer, words, capsys):
+    assert lab.check(named(name, answer)).__module__ == "lab"
+    assert words in capsys.readouterr().out
+
+
+def test_another_right_order_is_right():
+    for order in ([3, 1, 0, 2], np.array([0, 2, 1, 3]), [2, 0, 3, 1]):
+        mine = named("order_of_likeness", lambda means, o=order: o)
+        assert lab.check(mine) is mine
+
+
+def test_the_notebook_unfolds_the_very_solutions():
+    text = "".join(c.source for c in nbformat.read(PATH, 4).cells)
+    for name in NAMES:
+        assert lab.source(name).strip() in text, name
+        assert f"def {name}(" in text
+
+
+def test_the_drawn_breeds_are_in_the_layout_of_oxford(tmp_path):
+    draw.draw_breeds(tmp_path, n_per_breed=4, image_size=32)
+    from catdog_helpers.data.layout import index_images
+
+    table = index_images(tmp_path)
+    assert table.groupby(["class", "split"]).size().tolist() == [2] * 16
+    species = species_of(tmp_path)
+    assert set(species) == set(draw.breeds()) == set(table["class"])
+    for breed, kind in species.items():
+        assert (kind == "cat") == breed[0].isupper()
+
+
+def execute(tmp_path, **dials):
+    arguments = {"DATASET": "sample_breeds", "OUT": tmp_path / "out", **dials}
+    values = runner.parse_dials(f"{k}={v}" for k, v in arguments.items())
+    values["DATA"] = str(tmp_path / "data")
+    out = runner.run(values, [PATH])
+    return out, printed(out / "notebooks" / PATH.name)
+
+
+def printed(path):
+    cells = nbformat.read(path, 4).cells
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    return "".join(o.text for o in outputs if o.output_type == "stream")
+
+
+SHORT = {"IMAGE_SIZE": 48, "EPOCHS": 1}
+
+
+def test_the_finished_lab_runs(tmp_path):
+    start = time.perf_counter()
+    out, text = execute(tmp_path, **SHORT, SOLUTION=True)
+    print(f"{time.perf_counter() - start:.0f} seconds")
+    assert text.count("The worked solution is used.") == 5
+    assert "Hint" not in text
+    results = load_results(out)
+    assert list(results) == ["lab_bottleneck", "lab_fine_tuned"]
+    for result in results.values():
+        assert result["n_train"] == 160  # training and validation images
+        assert result["n_test"] == 160
+        assert result["test_accuracy"] > 2 / 8
+    assert "species accuracy" in text
+    assert "top-3 accuracy" in text
+
+
+@pytest.mark.slow
+def test_the_unsolved_lab_says_what_is_to_do_and_starts_from_a_model(tmp_path):
+    out, _ = execute(
+        tmp_path / "pets", DATASET="sample", IMAGE_SIZE=48, EPOCHS=1
+    )
+    assert "name no species" in printed(out / "notebooks" / PATH.name)
+    series = runner.ROOT / "notebooks"
+    dials = {"DATASET": "sample", "BASE": "sample", **SHORT}
+    dials |= {"OUT": str(tmp_path / "cd"), "DATA": str(tmp_path / "data")}
+    dials |= {"TRAIN": 40, "VALIDATION": 20, "TEST": 20}
+    cats = runner.run(dials, [next(series.glob(f"0{n}_*")) for n in (1, 3, 4)])
+    model = cats / "models" / "fine_tuned.keras"
+    out, text = execute(tmp_path, **SHORT, CATDOG_MODEL=model)
+    assert text.count("still open") == 5
+    assert "lab_from_catdog" in load_results(out)
+
+
+EDGES = {
+    "uneven": {"many": 200, "few": 10},
+    "200 classes": {f"class {i:03}": 4 for i in range(200)},
+    "any script": {"犬 と 猫": 12, "кошка": 12, "Bär & Co": 12, "قط": 12},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EDGES)
+def test_odd_data_go_through_the_series(tmp_path, photographs, name):
+    folder = photographs(tmp_path / "my photos", EDGES[name], side=48)
+    notebooks = sorted((runner.ROOT / "notebooks").glob("0[1-4]_*.ipynb"))
+    arguments = [f"DATASET={folder}", "BASE=sample", "IMAGE_SIZE=48"]
+    arguments += ["EPOCHS=1", f"OUT={tmp_path / 'out'}"]
+    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
+    out = runner.run(dials, [*notebooks, PATH])
+    results = load_results(out)
+    assert {"scratch_cnn", "bottleneck", "fine_tuned"} <= set(results)
+    advice = (out / "advice.txt").read_text("utf-8")
+    assert ("Uneven" in advice) == (name == "uneven")
+    assert "test images" in advice
+    for path in (out / "notebooks").glob("*.ipynb"):
+        assert "Glyph" not in printed(path), path.name
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_any_script_is_drawn_without_a_flood(tmp_path):
+    import matplotlib.pyplot as plt
+
+    from catdog_helpers.plots import use_fonts
+
+    with warnings.catch_warnings(), plt.rc_context():
+        use_fonts(["犬", "кот", "plain"])
+        assert plt.rcParams["font.family"][0] == "DejaVu Sans"
+        figure, ax = plt.subplots()
+        ax.set_title("犬 кот")
+        figure.savefig(tmp_path / "x.png")
+        plt.close(figure)
+
+
+def test_oxford_names_agree_with_its_species(shared, tmp_path):
+    folder = fetch(shared / "data" / "oxford_pets_layout", tmp_path)
+    species = species_of(folder)
+    assert len(species) == 17
+    for breed, kind in species.items():
+        assert (kind == "cat") == breed[0].isupper()
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_seventeen_real_breeds(shared, tmp_path):
+    """206 photographs to learn from, chance 0.06; six minutes on two cores."""
+    weights = shared / "weights" / "mobilenet_v2_1.0_224_no_top.weights.h5"
+    start = time.perf_counter()
+    out, text = execute(
+        tmp_path,
+        DATASET=shared / "data" / "oxford_pets_layout",
+        BASE="MobileNetV2",
+        WEIGHTS=weights,
+        IMAGE_SIZE=192,
+        SOLUTION=True,
+    )
+    seconds = time.perf_counter() - start
+    results = load_results(out)
+    print(f"{seconds:.0f} s", text)
+    best = text.partition("best by validation: ")[2].split()[0]
+    result = json.loads(Path(out, "results", f"lab_{best}.json").read_text())
+    assert result["test_accuracy"] >= 0.68
+    share = float(text.partition("species accuracy: ")[2].split()[0])
+    assert share >= 0.98
+    assert seconds < 360
+    assert len(results) == 2

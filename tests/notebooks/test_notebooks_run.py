@@ -1,0 +1,268 @@
+"""The notebooks, executed in order as `make run` executes them."""
+
+import json
+import re
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+import run as runner
+from catdog_helpers.data.splits import split_rows
+from catdog_helpers.features import extract_features
+from catdog_helpers.results import load_results, scoreboard, to_scores
+from catdog_helpers.runs import load_split
+from catdog_helpers.saving import load_model
+from draw import draw
+
+METHODS = ["scratch_cnn", "bottleneck", "fine_tuned"]
+FIELDS = {
+    "method": str,
+    "dataset": str,
+    "base": str,
+    "weights": str,
+    "image_size": int,
+    "n_train": int,
+    "n_validation": int,
+    "n_test": int,
+    "split_sha256": str,
+    "test_accuracy": float,
+    "test_interval": list,
+    "interval_method": str,
+    "test_log_loss": float,
+    "train_seconds": float,
+    "epochs": int,
+    "versions": dict,
+    "model": str,
+}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A short run of the whole series on the drawn sample."""
+    folder = tmp_path_factory.mktemp("series")
+    dials = {
+        "DATASET": "sample",
+        "BASE": "sample",
+        "IMAGE_SIZE": 64,
+        "TRAIN": 60,
+        "VALIDATION": 40,
+        "TEST": 60,
+        "EPOCHS": 2,
+        "SEED": 0,
+        "DATA": str(folder / "data"),
+        "OUT": str(folder / "out"),
+    }
+    return runner.run(dials)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_leaves_a_result(out, method):
+    result = json.loads((out / "results" / f"{method}.json").read_text())
+    for name, kind in FIELDS.items():
+        assert isinstance(result[name], kind), name
+    low, high = result["test_interval"]
+    assert 0 <= low <= result["test_accuracy"] <= high <= 1
+    assert result["epochs"] == 2 == len(result["history"]["val_loss"])
+    assert result["n_test"] == 60
+    assert result["train_seconds"] == result["history"]["seconds"][-1] > 0
+
+
+def test_all_methods_were_measured_on_one_split(out):
+    *_, info = load_split(out)
+    hashes = {r["split_sha256"] for r in load_results(out).values()}
+    assert hashes == {info["split_sha256"]}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_model_gives_what_was_measured(out, method):
+    images, manifest, _ = load_split(out)
+    *_, test = split_rows(manifest)
+    model, card = load_model(out / "models" / f"{method}.keras")
+    probabilities = model.predict(images[test].astype("float32"), verbose=0)
+    measured = np.load(out / "results" / f"{method}.npy")
+    np.testing.assert_allclose(probabilities, measured, atol=0.01)
+    assert card["class_names"] == ["cat", "dog"]
+    assert card["image_size"] == 64
+
+
+def test_fine_tuning_moved_the_last_block_and_nothing_before_it(out):
+    frozen, _ = load_model(out / "models" / "bottleneck.keras")
+    tuned, _ = load_model(out / "models" / "fine_tuned.keras")
+    for part, moves in (("front", False), ("back", True), ("head", True)):
+        weights = zip(
+            frozen.get_layer(part).get_weights(),
+            tuned.get_layer(part).get_weights(),
+            strict=True,
+        )
+        moved = [not np.array_equal(a, b) for a, b in weights]
+        assert moved
+        assert set(moved) == {moves}, part
+
+
+def test_executed_notebooks_are_kept_with_their_pictures(out):
+    kept = sorted((out / "notebooks").glob("*.ipynb"))
+    assert len(kept) == 5
+    for path in kept:
+        notebook = nbformat.read(path, as_version=4)
+        assert any(
+            "image/png" in output.get("data", {})
+            for cell in notebook.cells
+            for output in cell.get("outputs", [])
+        ), path.name
+        assert path.with_suffix(".html").stat().st_size > 100_000
+
+
+def test_the_scoreboard_has_a_row_for_each_method(out):
+    assert list(scoreboard(out)["training images"]) == [60, 60, 60]
+
+
+def test_shuffled_labels_cannot_be_learned(out):
+    """A classifier that beats chance on them has seen its test images."""
+    images, manifest, _ = load_split(out)
+    train, _, test = split_rows(manifest)
+    front = load_model(out / "models" / "bottleneck.keras")[0].layers[0]
+    used = np.flatnonzero(manifest.split != "")
+    features = extract_features(front, images, used, name="front")
+    pooled = np.asarray(features, dtype="float32").mean(axis=(1, 2))
+
+    def accuracy(seed):
+        labels = np.random.default_rng(seed).permutation(len(images)) % 2
+        head = LogisticRegression(max_iter=1000).fit(
+            pooled[train], labels[train]
+        )
+        return head.score(pooled[test], labels[test])
+
+    # 20 times 60 images: chance is 0.5 give or take 0.014.
+    assert np.mean([accuracy(seed) for seed in range(20)]) < 0.56
+    leaked = LogisticRegression(max_iter=1000).fit(pooled[test], test % 2)
+    assert leaked.score(pooled[test], test % 2) > 0.6
+
+
+@pytest.mark.slow
+def test_three_classes_in_a_folder_of_ones_own(tmp_path):
+    """`make run DATASET=<folder>`, class names with spaces and accents.
+
+    The base enlarges the images, which are smaller than usual.
+    """
+    names = {"une poule": "owl", "mon lapin": "rabbit", "Bär": "bear"}
+    for name, kind in names.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(30):
+            rng = np.random.default_rng((7, i))
+            path = tmp_path / "photos" / name / f"{i}.jpg"
+            draw(kind, rng, 80).save(path)
+    arguments = [
+        f"DATASET={tmp_path / 'photos'}",
+        "BASE=sample",
+        "IMAGE_SIZE=64",
+        "RESOLUTION=96",
+        f"OUT={tmp_path / 'out'}",
+        "EPOCHS=2",
+    ]
+    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
+    out = runner.run(dials)
+    results = load_results(out)
+    assert list(results) == METHODS
+    assert [r["resolution"] for r in results.values()] == [64, 96, 96]
+    for result in results.values():
+        assert result["class_names"] == sorted(names)
+        assert np.load(out / "results" / f"{result['method']}.npy").shape == (
+            result["n_test"],
+            3,
+        )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """All notebooks but the lab on the sample, as a reader runs them.
+
+    But for half of the epochs, and one training for each point of a curve.
+    """
+    out = tmp_path_factory.mktemp("whole")
+    dials = ["NOTEBOOKS=1-7,9", "EPOCHS=30", "SEEDS=1"]
+    return runner.run(runner.parse_dials([f"OUT={out}", *dials]))
+
+
+@pytest.mark.slow
+def test_transfer_beats_scratch_on_the_sample(whole):
+    """Intervals that do not overlap."""
+    results = load_results(whole)
+    scratch, *transferred = to_scores(results[m] for m in METHODS).to_dict(
+        "records"
+    )
+    assert 0.6 < scratch["test accuracy"] < 0.95
+    for score in transferred:
+        assert score["low"] > scratch["high"]
+
+
+@pytest.mark.slow
+def test_controls_are_where_they_belong(whole):
+    """Without pretraining little is left; without labels, nothing."""
+    results = load_results(whole)
+    low, _ = results["bottleneck"]["test_interval"]
+    for name in ("control_pixels", "control_random"):
+        assert results[name]["test_accuracy"] < low, name
+    printed = (whole / "notebooks" / "06_compare.ipynb").read_text("utf-8")
+    mean = float(re.search(r"mean of 10: ([0-9.]+)", printed)[1])
+    assert 0.4 < mean < 0.6  # each of the ten may be off by a tenth and more
+    assert "random" in scoreboard(whole).index[list(results).index(name)]
+
+
+@pytest.mark.slow
+def test_the_data_size_curve_rises_and_is_resumed(whole):
+    curves = pd.read_csv(whole / "comparison" / "curves.csv")
+    lines, stars = curves[~curves.longer], curves[curves.longer]
+    assert set(lines["training images"]) == {20, 50, 100, 300}
+    assert set(stars["training images"]) == {300}
+    mean = lines.pivot_table("test accuracy", "training images", "method")
+    assert mean["bottleneck features"][20] > mean["scratch CNN"][20] + 0.2
+    star = stars.set_index("method")["test accuracy"]
+    assert star["scratch CNN"] > mean["scratch CNN"][20] + 0.1
+    results = load_results(whole)
+    measured = [results[name]["test_accuracy"] for name in METHODS]
+    assert star.to_list() == measured
+    pairs = pd.read_csv(whole / "comparison" / "pairs.csv")
+    assert len(pairs) == 3
+    assert pairs["p (Holm)"].max() <= 1
+    notes = whole / "comparison" / "data_size.jsonl"
+    measured = notes.read_text().splitlines()
+    assert len(measured) == 4
+
+
+@pytest.mark.slow
+def test_each_pitfall_has_its_price(whole):
+    table = pd.read_csv(whole / "pitfalls.csv", index_col="what")
+    right = table["test accuracy"]["the right way, frozen base"]
+    assert right > 0.9
+    lost = table["points lost"].dropna()
+    assert set(table["instead of"].dropna()) <= set(table.index)
+    for mistake, least in {
+        "pixels / 255 instead of preprocessing": 4,
+        "pixels / 255 and preprocessing": 30,
+        "pixels / 255 at prediction only": 30,
+        "random head, rate of 3e-5": 4,
+        "answers shuffled, labels not": 30,
+    }.items():
+        row = table.loc[mistake]
+        assert row["lost, low"] <= lost[mistake] <= row["lost, high"]
+        assert row["lost, low"] > least, mistake
+    assert lost["copies of test images"] < 2  # flatters, or makes no odds
+    shuffled = table["test accuracy"]["answers shuffled, labels not"]
+    assert shuffled == pytest.approx(0.5, abs=0.1)
+    printed = (whole / "notebooks" / "09_pitfalls.ipynb").read_text("utf-8")
+    for guard in ("images must be raw RGB", "open weights have not changed"):
+        assert guard in printed
+
+
+@pytest.mark.slow
+def test_random_weights_are_said_to_be_random(tmp_path):
+    """The control arm: labelled, and no better than the pretrained base."""
+    arguments = ["WEIGHTS=None", f"OUT={tmp_path / 'out'}", "EPOCHS=4"]
+    out = runner.run(runner.parse_dials(arguments))
+    results = load_results(out)
+    assert results["bottleneck"]["weights"] == "random"
+    assert "random base" in scoreboard(out).index[1]
+    assert results["bottleneck"]["test_accuracy"] < 0.8

@@ -1,0 +1,249 @@
+"""How a notebook reads: checked without running it."""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import address
+
+ROOT = Path(__file__).resolve().parents[2]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SERIES = [
+    "01_download_data.ipynb",
+    "02_cnn_from_scratch.ipynb",
+    "03_vgg16_bottleneck_features.ipynb",
+    "04_vgg16_fine_tuning.ipynb",
+    "05_predict.ipynb",
+]
+OUTDATED = {
+    r"ImageDataGenerator|flow_from_directory": "removed from Keras 3's way",
+    r"\b(fit|evaluate|predict)_generator\b": "removed",
+    r"tensorflow\.keras|\btf\.keras\b": "Keras 3 is `import keras`",
+    r"\.save\([^)]*\.(h5|hdf5)\b": "a model is saved as .keras",
+    r"except( Exception)?:\s*(#.*)?\n?\s*pass\b": "hides every mistake",
+    r"\bplt\.show\b": "a notebook shows its figures by itself",
+    r"%matplotlib": "inline is the default",
+    r"pip3? install.*\b(tensorflow|keras|numpy)\b": "breaks Colab",
+    r"\.(take|skip)\(": "on a reshuffled dataset it leaks",
+}
+MACHINE = r"/home/|/Users/|/root/|/tmp/|/mnt/|\b[A-Z]:\\"
+
+notebooks = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path: Path):
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def code_cells(path: Path) -> list:
+    return [c for c in read(path).cells if c.cell_type == "code"]
+
+
+def code(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in code_cells(path))
+
+
+def plain_python(source: str) -> ast.Module:
+    """Parse code without its `!` and `%` lines."""
+    return ast.parse(re.sub(r"(?m)^(\s*)[!%].*", r"\1pass", source))
+
+
+def prose(path: Path) -> str:
+    """All Markdown, without what is fenced, so that `#` means a heading."""
+    cells = [c.source for c in read(path).cells if c.cell_type == "markdown"]
+    text = "\n\n".join(cells).replace("\u2019", "'")
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def test_the_series_is_complete():
+    names = [path.name for path in PATHS]
+    if names:
+        assert names[: len(SERIES)] == SERIES
+        numbers = [int(name[:2]) for name in names]
+        assert numbers == list(range(1, len(names) + 1))
+
+
+@notebooks
+def test_opening(path):
+    first, *others = read(path).cells
+    assert first.cell_type == "markdown"
+    titles = re.findall(r"(?m)^# (.+)", prose(path))
+    assert len(titles) == 1, titles
+    assert re.match(rf"{int(path.name[:2])}\. [A-Z][\w-]+ \w", titles[0])
+    repository, ref = address.read_address()
+    badge = address.BADGE.format(repository=repository, ref=ref, name=path.name)
+    head = f"{first.source}\n\n{others[0].source}"
+    after_title = head.split(titles[0], 1)[1].strip()
+    assert after_title.startswith(badge)
+
+
+@notebooks
+def test_what_you_will_do_learn_need(path):
+    opening, _, rest = prose(path).partition("\n## Set up")
+    assert rest, 'there must be a heading "## Set up"'
+    places = [opening.find(f"What you'll {w}") for w in ("do", "learn", "need")]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "minute" in opening[places[-1] :]
+
+
+@notebooks
+def test_set_up(path):
+    repository, ref = address.read_address()
+    expected = address.SETUP.format(repository=repository, ref=ref)
+    assert code_cells(path)[0].source == expected, "the same in all notebooks"
+
+
+@notebooks
+def test_parameters(path):
+    tagged = [
+        (index, cell)
+        for index, cell in enumerate(read(path).cells)
+        if "parameters" in cell.metadata.get("tags", [])
+    ]
+    assert len(tagged) == 1
+    names = []
+    for node in ast.parse(tagged[0][1].source).body:
+        assert isinstance(node, ast.Assign), ast.unparse(node)
+        names += [ast.unparse(target) for target in node.targets]
+        ast.literal_eval(node.value)
+    assert all(name.isupper() and name.isidentifier() for name in names)
+    assert {"DATA", "OUT"} <= set(names)
+    before = [
+        heading
+        for cell in read(path).cells[: tagged[0][0]]
+        if cell.cell_type == "markdown"
+        for heading in re.findall(r"(?m)^## (.+)", cell.source)
+    ]
+    assert before[-1] == "Set up"
+
+
+@notebooks
+def test_ending(path):
+    headings = re.findall(r"(?m)^## (.+)", prose(path))
+    assert "Summary" in headings
+    assert "On your own" in headings
+    assert headings.index("Summary") < headings.index("On your own")
+    rest = PATHS[PATHS.index(path) + 1 :]
+    if rest:
+        assert f"]({rest[0].name})" in read(path).cells[-1].source
+
+
+@notebooks
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^)#:\s]+)\)", prose(path)):
+        assert (path.parent / link).exists(), link
+
+
+@notebooks
+def test_no_outputs(path):
+    for cell in code_cells(path):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@notebooks
+def test_format(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(ids) == len(set(ids))
+    allowed = {"kernelspec", "language_info", "accelerator", "colab"}
+    assert set(notebook.metadata) <= allowed
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info.name == "python"
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert cell.source.strip()
+
+
+@notebooks
+def test_cells_are_short(path):
+    lengths = [len(c.source.splitlines()) for c in code_cells(path)]
+    assert max(lengths) <= 25
+    assert 3 <= statistics.median(lengths) <= 7, sorted(lengths)
+    too_long = [li for li in code(path).splitlines() if len(li) > 80]
+    assert too_long == []
+
+
+@notebooks
+def test_text_and_code_alternate(path):
+    kinds = [cell.cell_type for cell in read(path).cells]
+    ratio = kinds.count("code") / kinds.count("markdown")
+    assert 0.5 <= ratio <= 1.5
+    # The set-up's four are the longest run of code without a word between
+    assert re.search("c{5}", "".join(kind[0] for kind in kinds)) is None
+
+
+@notebooks
+@pytest.mark.parametrize("pattern", OUTDATED)
+def test_nothing_outdated(path, pattern):
+    found = re.search(pattern, code(path))
+    assert not found, f"{found[0]}: {OUTDATED[pattern]}"
+
+
+@notebooks
+def test_no_path_of_a_machine(path):
+    for cell in read(path).cells:
+        assert not re.search(MACHINE, cell.source)
+    assert "/content" not in "".join(c.source for c in code_cells(path)[1:])
+
+
+@notebooks
+def test_only_public_names_of_the_package(path):
+    import catdog_helpers
+
+    used = set(re.findall(r"(?<![\w.])ch\.(\w+)", code(path)))
+    assert used - set(catdog_helpers.__all__) == set()
+    for node in ast.walk(plain_python(code(path))):
+        if isinstance(node, ast.ImportFrom):
+            assert not str(node.module).startswith("catdog_helpers")
+        elif isinstance(node, ast.Import):
+            for name in node.names:
+                if name.name.startswith("catdog_helpers"):
+                    assert ast.unparse(name) == "catdog_helpers as ch"
+
+
+@pytest.mark.parametrize("name", SERIES[1:4])
+def test_the_lesson_stays_in_the_notebook(name):
+    path = ROOT / "notebooks" / name
+    if not PATHS:
+        pytest.skip("no notebooks yet")
+    for call in (".compile(", ".fit("):
+        assert call in code(path)
+    assert "Test accuracy" in code(path)
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_style(command):
+    if not PATHS:
+        pytest.skip("no notebooks yet")
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, *map(str, PATHS)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_address_is_the_same_everywhere():
+    repository, ref = address.read_address()
+    readme = ROOT / "README.md"
+    text = readme.read_text("utf-8") if readme.exists() else ""
+    link = r"github(?:\.com)?/([\w-]+/[\w.-]+)/blob/([\w.-]+)/notebooks/"
+    for file in [text, *map(prose, PATHS)]:
+        assert set(re.findall(link, file)) <= {(repository, ref)}
+    if text:
+        for path in PATHS:
+            assert f"/blob/{ref}/notebooks/{path.name})" in text
+        assert repository.startswith("OWNER-NOT-SET") or (
+            "OWNER-NOT-SET" not in text
+        )

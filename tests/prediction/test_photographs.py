@@ -1,0 +1,157 @@
+"""Where photographs come from: nothing is lost, nothing is unpacked."""
+
+import io
+import os
+import stat
+import zipfile
+
+import pytest
+from PIL import Image
+
+from catdog_helpers.prediction import photographs as module
+from catdog_helpers.prediction.photographs import find_photographs
+
+
+def paths(*sources, **options) -> list[str]:
+    return [p.path for p in find_photographs(sources, **options)]
+
+
+def png(shade: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), shade).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.png", "a/2.jpg", "a/1.JPG", "a/x/3.webp", "c/4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(png())
+    for name in ("a/notes.txt", ".hidden.png", "a/._1.png", "a/Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def test_a_folder_is_searched_in_order(folder):
+    names = ["a/1.JPG", "a/2.jpg", "a/x/3.webp", "b.png", "c/4.png"]
+    assert paths(folder) == [f"{folder}/{name}" for name in names]
+    assert paths(f"{folder}/a/x/") == [f"{folder}/a/x/3.webp"]
+
+
+def test_patterns(folder):
+    assert paths(f"{folder}/*.png") == [f"{folder}/b.png"]
+    assert paths(f"{folder}/**/*.png") == [
+        f"{folder}/b.png",
+        f"{folder}/c/4.png",
+    ]
+    everything = paths(f"{folder}/**")
+    assert len(everything) == len(set(everything)) == 7  # notes.txt, Thumbs.db
+    assert paths(f"{folder}/[ac]") == paths(f"{folder}/a", f"{folder}/c")
+    odd = folder / "what[1].png"
+    odd.write_bytes(png())
+    assert paths(odd) == [str(odd)]
+
+
+@pytest.mark.parametrize("name", ["none.png", "*.gif", "no/such/folder"])
+def test_what_is_not_there_comes_and_says_so(folder, name):
+    (found,) = find_photographs(folder / name)
+    assert found.path == str(folder / name)
+    with pytest.raises(ValueError, match="no such file"):
+        found.read()
+
+
+def test_a_pipe_is_not_waited_for(folder):
+    os.mkfifo(folder / "pipe.png")
+    found = {p.path: p for p in find_photographs(folder)}
+    with pytest.raises(ValueError, match="no regular file"):
+        found[f"{folder}/pipe.png"].read()
+
+
+def test_thumbnails_and_clutter_are_not_searched(folder):
+    for name in (".thumbnails", "__MACOSX"):
+        (folder / name).mkdir()
+        (folder / name / "t.png").write_bytes(b"x")
+    assert len(paths(folder)) == 5
+
+
+def test_a_folder_that_links_to_itself_ends(folder):
+    (folder / "a" / "loop").symlink_to(folder)
+    assert len(paths(folder)) == 5
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_locked_folder_is_a_line(folder):
+    (folder / "c").chmod(0)
+    (found,) = (p for p in find_photographs(folder) if p.path.endswith("c"))
+    with pytest.raises(ValueError, match="Permission denied"):
+        found.read()
+
+
+def make_zip(target, members: dict[str, bytes]):
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return target
+
+
+def test_members_of_a_zip_are_read_where_they_are(tmp_path):
+    members = {"cat/1.png": png(1), "../../2.png": png(2), "notes.txt": b"x"}
+    members |= {"__MACOSX/cat/._1.png": b"x", "dog/": b"", "in.zip": b"PK\3\4"}
+    file = make_zip(tmp_path / "p.zip", members)
+    for source in (file, ("p.zip", file.read_bytes()), file.read_bytes()):
+        found = list(find_photographs([source]))
+        assert found[-1].path.endswith("/../../2.png")
+        assert [p.read() for p in found] == [png(1), png(2)]
+    assert found[0].path == "photograph 1/cat/1.png"
+    assert [p.name for p in tmp_path.iterdir()] == ["p.zip"]
+
+
+def test_bombs_and_broken_members_are_refused_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 50_000_000)
+    file = tmp_path / "p.zip"
+    members = {"bomb.png": bytes(40_000_000), "huge.png": bytes(60_000_000)}
+    members |= {"damaged.png": png(3) * 50, "good.png": png(4)}
+    make_zip(file, members)
+    data = bytearray(file.read_bytes())
+    data[data.index(b"damaged.png") + 20] ^= 255
+    file.write_bytes(data)
+    found = {p.path.split("/")[-1]: p for p in find_photographs(file)}
+    assert found["good.png"].read() == png(4)
+    for name in ("bomb.png", "huge.png"):
+        with pytest.raises(ValueError, match="too large"):
+            found[name].read()
+    with pytest.raises(ValueError, match="damaged in its zip"):
+        found["damaged.png"].read()
+
+
+def test_links_in_a_zip_are_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    assert paths(tmp_path / "p.zip") == []
+
+
+def test_a_zip_cut_short_is_a_line(tmp_path):
+    file = make_zip(tmp_path / "p.zip", {"1.png": png()})
+    (found,) = find_photographs([("up.zip", file.read_bytes()[:-30])])
+    assert found.path == "up.zip"
+    with pytest.raises(ValueError, match="no readable zip"):
+        found.read()
+
+
+def test_addresses_need_consent_and_are_not_fetched_at_once():
+    with pytest.raises(ValueError, match="allow_urls=True"):
+        paths("https://example.com/a.jpg")
+    address = "https://example.com/a.jpg"
+    assert paths(address, allow_urls=True) == [address]
+
+
+def test_what_upload_buttons_give():
+    """Of ipywidgets 8, of ipywidgets 7, and of Colab itself."""
+    eight = ({"name": "a.png", "content": memoryview(png()), "size": 9},)
+    seven = {"a.png": {"metadata": {"name": "a.png"}, "content": png()}}
+    for value in (eight, seven, {"a.png": png()}):
+        (found,) = find_photographs(value)
+        assert (found.path, found.read()) == ("a.png", png())
+    assert list(find_photographs(())) == list(find_photographs({})) == []

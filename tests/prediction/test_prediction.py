@@ -1,0 +1,442 @@
+"""Prediction: the reader's own files, one line each, whatever they are."""
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from catdog_helpers.__main__ import main
+from catdog_helpers.data.images import read_image
+from catdog_helpers.prediction.photographs import find_photographs
+from catdog_helpers.prediction.predictor import predict
+from catdog_helpers.saving import save_model
+
+ROOT = Path(__file__).parents[2]
+# Not alphabetical: the order of the outputs is the card's
+NAMES = ["red", "blue", "green"]
+COLORS = {"red": (250, 5, 5), "blue": (5, 5, 250), "green": (5, 250, 5)}
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    """A model that names colours: its outputs are red, blue, green."""
+    path = tmp_path_factory.mktemp("models") / "colors.keras"
+    head = layers.Dense(3, activation="softmax", use_bias=False)
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Rescaling(1 / 50),
+            layers.GlobalAveragePooling2D(),
+            head,
+        ]
+    )
+    head.set_weights([np.eye(3)[:, [0, 2, 1]]])
+    save_model(model, path, {"class_names": NAMES, "image_size": 12})
+    return path
+
+
+def paint(path: Path, color: str, side: int = 20) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (side, side), COLORS[color]).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Folder whose names are all misleading, with two unreadable files."""
+    folder = tmp_path / "my photos"
+    paint(folder / "b" / "red.png", "blue")
+    paint(folder / "a" / "blue.JPG", "green")
+    paint(folder / "Föhn 猫.png", "red")
+    (folder / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+    (folder / "empty.png").touch()
+    (folder / "notes.txt").write_text("not asked for")
+    (folder / "b" / "._red.png").write_bytes(b"left by a Mac")
+    return folder
+
+
+def test_each_photograph_gets_its_class_and_probability(model_path, tmp_path):
+    files = [paint(tmp_path / f"{i}.png", name) for i, name in enumerate(NAMES)]
+    rows = list(predict(model_path, files))
+    assert [row["class"] for row in rows] == NAMES
+    assert [row["path"] for row in rows] == [str(file) for file in files]
+    model = keras.models.load_model(model_path)
+    x = np.stack([read_image(file, 12) for file in files]).astype("float32")
+    expected = model.predict_on_batch(x).max(axis=1)
+    found = [row["probability"] for row in rows]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert all(row["error"] == "" for row in rows)
+    assert [row["verdict"] for row in rows] == NAMES
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_an_unreadable_file_does_not_stop_the_others(
+    model_path, photos, batch_size
+):
+    paths = [photos, photos / "none.jpg", paint(photos / "z.png", "red")]
+    rows = list(predict(model_path, paths, batch_size=batch_size))
+    found = [
+        (Path(row["path"]).relative_to(photos).as_posix(), row["class"])
+        for row in rows
+    ]
+    assert found == [
+        ("Föhn 猫.png", "red"),
+        ("a/blue.JPG", "green"),
+        ("a/broken.jpg", ""),
+        ("b/red.png", "blue"),
+        ("empty.png", ""),
+        ("z.png", "red"),
+        ("none.jpg", ""),
+        ("z.png", "red"),
+    ]
+    errors = [row["error"] for row in rows]
+    assert "empty file" in errors[4]
+    assert errors[6] == "no such file"
+    assert [bool(e) for e in errors] == [row["class"] == "" for row in rows]
+    assert all(np.isnan(row["probability"]) for row in rows if row["error"])
+
+
+def test_nothing_but_unreadable_files_is_no_crash(model_path, photos):
+    rows = list(predict(model_path, [photos / "empty.png", ROOT / "tests"]))
+    assert len(rows) == 1
+
+
+def test_folders_are_searched_and_files_taken_as_they_are(photos):
+    text = photos / "notes.txt"
+    found = [found.path for found in find_photographs([text, photos / "b"])]
+    assert found == [str(text), str(photos / "b" / "red.png")]
+
+
+def run(*arguments) -> tuple[int, list[str], str]:
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        status = main(["predict", *map(str, arguments)])
+    return status, out.getvalue().splitlines(), error.getvalue()
+
+
+def test_command_line_prints_a_line_for_each_image(model_path, tmp_path):
+    files = [paint(tmp_path / f"{i}.png", name) for i, name in enumerate(NAMES)]
+    status, lines, error = run("--model", model_path, *files)
+    assert status == 0
+    assert error == ""
+    for line, file, name in zip(lines, files, NAMES, strict=True):
+        path, found, probability = line.split("\t")
+        assert (path, found) == (str(file), name)
+        assert 0.5 < float(probability) <= 1
+
+
+def test_exit_status_tells_of_an_unreadable_file(model_path, photos):
+    status, lines, _ = run("--model", model_path, photos)
+    assert status == 1
+    assert len(lines) == 5
+    fields = [line.split("\t") for line in lines]
+    assert [f[1] for f in fields].count("unreadable") == 2
+    assert fields[-1] == [
+        str(photos / "empty.png"),
+        "unreadable",
+        "empty file (0 bytes)",
+    ]
+
+
+def test_table_holds_the_same_lines(model_path, photos, tmp_path):
+    path = tmp_path / "answers.csv"
+    run("--model", model_path, "--csv", path, photos)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = ["path", "class", "probability", "verdict", "error", "model"]
+    assert list(rows[0]) == columns
+    assert [row["class"] for row in rows] == ["red", "green", "", "blue", ""]
+    assert rows[0]["path"].endswith("Föhn 猫.png")
+    assert float(rows[0]["probability"]) > 0.5
+    assert rows[2]["error"]
+
+
+def test_no_photographs_at_all_is_said(model_path, tmp_path):
+    status, lines, error = run("--model", model_path, tmp_path)
+    assert (status, lines) == (1, [])
+    assert error == "predict: no photographs found\n"
+
+
+@pytest.mark.parametrize("kind", ["missing", "not a model", "no card", "name"])
+def test_without_a_model_there_is_one_line_and_status_2(
+    kind, model_path, tmp_path
+):
+    path = tmp_path / ("a.h5" if kind == "name" else "a.keras")
+    if kind != "missing":
+        path.write_bytes(b"no model")
+    if kind == "not a model":
+        card = model_path.with_suffix(".json").read_text()
+        path.with_suffix(".json").write_text(card)
+    status, lines, error = run("--model", path, tmp_path)
+    assert (status, lines) == (2, [])
+    assert error.startswith("predict: ")
+    assert error.count("\n") == 1
+
+
+def test_a_table_that_cannot_be_written_is_said(model_path, tmp_path):
+    file = paint(tmp_path / "a.png", "red")
+    status, _, error = run("--model", model_path, "--csv", tmp_path, file)
+    assert status == 2
+    assert error.count("\n") == 1
+    assert str(tmp_path) in error
+
+
+@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "a.jpg"]])
+def test_wrong_arguments_show_the_usage(arguments):
+    error = io.StringIO()
+    with redirect_stderr(error), pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python -m catdog_helpers" in error.getvalue()
+
+
+def test_the_module_runs_as_a_program(model_path, photos):
+    file = photos / "Föhn 猫.png"
+    command = [sys.executable, "-m", "catdog_helpers", "predict", "--model"]
+    done = subprocess.run(
+        [*command, model_path, file, photos / "empty.png"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"{file}\tred\t")
+    assert "\tunreadable\t" in second
+
+
+def test_between_two_classes_both_are_named(model_path):
+    between = Image.new("RGB", (20, 20), (5, 250, 245))
+    (near,) = predict(model_path, between)
+    assert near["verdict"] == "blue or green"
+    assert near["class"] == "green"
+    assert 0.5 < near["probability"] < 0.8
+
+
+def test_bytes_images_and_named_bytes_are_taken(model_path, tmp_path):
+    file = paint(tmp_path / "a.png", "green")
+    sources = [file.read_bytes(), Image.open(file), ("up.png", bytes(9))]
+    rows = list(predict(model_path, sources))
+    assert [row["verdict"] for row in rows] == ["green", "green", "unreadable"]
+    paths = [row["path"] for row in rows]
+    assert paths == ["photograph 1", str(file), "up.png"]
+    one = list(predict(model_path, file.read_bytes()))
+    assert [row["class"] for row in one] == ["green"]
+
+
+def test_rows_have_the_pixels_when_asked(model_path, tmp_path):
+    file = paint(tmp_path / "a.png", "red")
+    (row,) = predict(model_path, file, with_images=True)
+    np.testing.assert_array_equal(row["image"], read_image(file, 12))
+    assert "image" not in next(predict(model_path, file))
+
+
+@pytest.fixture
+def left_right(tmp_path):
+    """A model that sees only the left half of a picture, and its picture."""
+    path = tmp_path / "left.keras"
+    dense = layers.Dense(2, activation="softmax", use_bias=False)
+    rows = [keras.Input((2, 2, 3)), layers.Rescaling(1 / 255)]
+    model = keras.Sequential([*rows, layers.Flatten(), dense])
+    kernel = np.zeros((12, 2))
+    kernel[0] = 3, 0  # red of the pixel at the top left
+    dense.set_weights([kernel])
+    save_model(model, path, {"class_names": ["on", "off"], "image_size": 2})
+    picture = np.zeros((2, 2, 3), dtype="uint8")
+    picture[0, 0] = 255
+    return path, Image.fromarray(picture)
+
+
+def test_mirror_averages_both_views(left_right):
+    path, picture = left_right
+    (plain,) = predict(path, picture)
+    (both,) = predict(path, picture, mirror=True)
+    seen = np.exp(3) / (np.exp(3) + 1)
+    assert plain["probability"] == pytest.approx(seen, rel=1e-5)
+    assert both["probability"] == pytest.approx((seen + 0.5) / 2, rel=1e-5)
+
+
+def test_the_model_always_gets_batches_of_one_shape(model_path, photos):
+    """Another shape would be compiled anew."""
+    shapes = set()
+
+    real = keras.Model.predict_on_batch
+
+    def spy(self, x):
+        shapes.add(x.shape)
+        return real(self, x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "predict_on_batch", spy)
+        list(predict(model_path, photos, batch_size=2))
+    assert shapes == {(2, 12, 12, 3)}
+
+
+def test_too_little_memory_is_said_and_what_was_answered_is_kept(
+    model_path, tmp_path, monkeypatch, capsys
+):
+    for number in range(5):
+        paint(tmp_path / "in" / f"{number}.png", "red")
+    calls, whole = [], keras.Model.predict_on_batch
+
+    def predict_on_batch(self, x):
+        calls.append(len(x))
+        if len(calls) == 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: 9 GB")
+        return whole(self, x)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", predict_on_batch)
+    table = tmp_path / "t.csv"
+    options = ["--model", model_path, "--csv", table, "--batch-size", 4]
+    status, _, error = run(*options, tmp_path / "in")
+    assert status == 2
+    assert error.count("\n") == 1
+    assert "4 images at a time" in error
+    assert "a batch size of 2" in error
+    assert len(table.read_text("utf-8").splitlines()) == 1 + 4
+
+
+def test_a_reader_that_stops_leaves_no_thread_behind(model_path, tmp_path):
+    before = threading.active_count()
+    file = paint(tmp_path / "a.png", "red")
+    rows = predict(model_path, (file for _ in range(10**9)), batch_size=2)
+    assert next(rows)["class"] == "red"
+    rows.close()
+    assert threading.active_count() <= before
+
+
+def test_photographs_are_read_ahead_but_not_far(model_path, tmp_path):
+    taken = []
+
+    def sources():
+        for number in range(1000):
+            taken.append(number)
+            yield paint(tmp_path / "a.png", "red")
+
+    rows = predict(model_path, sources(), batch_size=2)
+    next(rows)
+    assert 2 < len(taken) <= 16
+    rows.close()
+
+
+def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
+    """Same names side by side, a second run adds nothing, nothing moves."""
+    folder, out = tmp_path / "in", tmp_path / "sorted"
+    first = paint(folder / "a" / "x.png", "red", side=20)
+    paint(folder / "b" / "x.png", "red", side=21)
+    paint(folder / "c" / "x.png", "blue")
+    (folder / "broken.png").write_bytes(b"no")
+    (out / "blue").mkdir(parents=True)
+    (out / "blue" / "x.png").write_text("mine")
+    for _ in range(2):
+        status, *_ = run("--model", model_path, "--sort", out, folder)
+        assert status == 1
+    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*"))
+    assert len(names) == 4
+    assert [re.sub("-[0-9a-f]{12}", "-#", name) for name in names] == [
+        "blue/x-#.png",
+        "blue/x.png",
+        "red/x-#.png",
+        "red/x.png",
+    ]
+    assert (out / "blue" / "x.png").read_text() == "mine"
+    assert (out / "red" / "x.png").read_bytes() == first.read_bytes()
+    assert len(list(folder.rglob("*.png"))) == 4
+
+
+def test_a_run_that_was_killed_goes_on(model_path, tmp_path):
+    folder, table = tmp_path / "in", tmp_path / "t.csv"
+    for i in range(6):
+        paint(folder / f'{i}, "a"\nb.png', "red")
+    run("--model", model_path, "--csv", table, folder)
+    whole = table.read_bytes()
+    lines = whole.split(b"\r\n")
+    table.write_bytes(b"\r\n".join(lines[:4]) + b"\r\n" + lines[4][:11])
+    status, printed, error = run("--model", model_path, "--csv", table, folder)
+    assert status == 0
+    assert "goes on: 3 new rows" in error
+    assert table.read_bytes() == whole
+    with table.open(newline="", encoding="utf-8") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    assert paths == sorted(map(str, folder.iterdir()))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_no_utf8_is_written_and_known_again(
+    model_path, tmp_path
+):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    with open(name, "wb") as file:
+        file.write(paint(tmp_path / "x" / "a.png", "red").read_bytes())
+    table, out = tmp_path / "t.csv", tmp_path / "out"
+    command = ["--model", model_path, "--csv", table, "--sort", out]
+    status, lines, _ = run(*command, os.fsdecode(name))
+    assert status == 0
+    assert "caf\\xe9.png\tred" in lines[0]
+    assert "caf\\xe9.png" in table.read_text("utf-8")
+    assert len(list((out / "red").iterdir())) == 1
+    *_, error = run(*command, os.fsdecode(name))
+    assert "0 new rows" in error
+
+
+def test_an_address_needs_the_option(model_path):
+    status, lines, error = run("--model", model_path, "https://a.b/c.jpg")
+    assert (status, lines) == (2, [])
+    assert "--url" in error
+    address = "https://127.0.0.1/c.jpg"
+    status, lines, _ = run("--model", model_path, "--url", address)
+    assert status == 1
+    assert lines[0].startswith(f"{address}\tunreadable\trefused: ")
+
+
+MANY = """
+import sys
+from pathlib import Path
+from catdog_helpers.prediction.predictor import predict
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024  # MB
+
+model, folder, table, n = sys.argv[1:]
+files = sorted(Path(folder).iterdir())
+sources = (files[i % len(files)] for i in range(int(n)))
+seen = []
+for number, row in enumerate(predict(model, sources, csv=table)):
+    if number % 1000 == 999:
+        seen.append(anonymous())
+print(number + 1, seen[0], max(seen))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_hundred_thousand_photographs_take_no_more_memory(
+    model_path, tmp_path
+):
+    for name in COLORS:
+        paint(tmp_path / "in" / f"{name}.png", name)
+    (tmp_path / "in" / "z.png").write_bytes(b"broken")
+    command = [sys.executable, "-c", MANY, model_path, tmp_path / "in"]
+    done = subprocess.run(
+        [*command, tmp_path / "t.csv", "100000"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    n, first, most = map(float, done.stdout.split())
+    assert n == 100_000
+    assert most - first < 30

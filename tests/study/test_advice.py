@@ -1,0 +1,140 @@
+"""What a data set is too small, too uneven or too untidy for, in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from catdog_helpers.data.splits import split
+from catdog_helpers.metrics import score, wilson_interval
+from catdog_helpers.study.advice import (
+    advise,
+    class_weights,
+    learning_curve,
+    what_more_buys,
+)
+
+
+def manifest_of(counts: dict[str, int]) -> pd.DataFrame:
+    """Return a split manifest of sound images that are no copies."""
+    classes = [name for name, n in counts.items() for _ in range(n)]
+    table = pd.DataFrame({"class": classes})
+    table["path"] = [f"{name}/{i}.jpg" for i, name in enumerate(classes)]
+    table["sha256"] = [f"{i:064x}" for i in range(len(classes))]
+    table = table.assign(status="ok", given_split="", group=table.index)
+    return split(table)
+
+
+def test_plenty_of_even_data_gets_its_interval_and_no_warning():
+    said = advise(manifest_of({"a": 500, "b": 500}))
+    low, high = wilson_interval(180, 200)
+    assert said == [
+        "200 test images: an accuracy of 0.90 on them has a 95 % interval of "
+        f"{low:.2f} to {high:.2f}."
+    ]
+
+
+def test_few_test_images_of_a_class_are_named():
+    said = " ".join(advise(manifest_of({"a": 100, "b": 40})))
+    assert "1 of 2 classes have under 10 test images; 'b' has 8" in said
+    assert f"begins at {wilson_interval(8, 8)[0]:.2f}" in said
+    assert "Uneven" not in said
+
+
+def test_uneven_data_is_told_of_weights_and_balanced_accuracy():
+    said = " ".join(advise(manifest_of({"many": 200, "one few": 10})))
+    assert "Uneven: 'many' has 200 images, 'one few' 10." in said
+    assert "balanced accuracy" in said
+    assert "0.95" in said
+
+
+def test_rejected_contradicting_and_suspect_images_are_counted():
+    table = manifest_of({"a": 50, "b": 50})
+    table.loc[3, "status"] = "rejected"
+    table.loc[60, "group"] = 5  # of class b, a copy of one of class a
+    said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
+    assert any(s.startswith("1 files do not decode") for s in said)
+    assert any(s.startswith("2 images have a copy") for s in said)
+    assert any(s.startswith("2 training") and "a/7.jpg" in s for s in said)
+    assert all("\n" not in s and s.endswith(".") for s in said)
+
+
+def test_weights_make_each_class_count_the_same():
+    labels = np.repeat([0, 1, 2], [200, 10, 100])
+    weights = class_weights(labels)
+    sums = [weights[k] * (labels == k).sum() for k in range(3)]
+    assert sums == pytest.approx([310 / 3] * 3)
+    assert class_weights(np.repeat([0, 1], [30, 10])) is None
+    assert class_weights(np.repeat([0, 1], [31, 10])) is not None
+
+
+def test_balanced_accuracy_is_that_of_scikit_learn():
+    from sklearn.metrics import balanced_accuracy_score
+
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 3], [90, 7, 3])
+    probabilities = rng.dirichlet(np.ones(4), 100)
+    expected = balanced_accuracy_score(labels, probabilities.argmax(axis=1))
+    found = score(probabilities, labels)
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+    always = np.tile([0.9, 0.1, 0, 0], (100, 1))
+    assert score(always, labels)["test_accuracy"] == 0.9
+    assert score(always, labels)["balanced_accuracy"] == pytest.approx(1 / 3)
+
+
+def blobs(n, spread, n_classes=4):
+    rng = np.random.default_rng(1)
+    labels = np.arange(n) % n_classes
+    centres = rng.normal(size=(n_classes, 32))
+    return centres[labels] + spread * rng.normal(size=(n, 32)), labels
+
+
+def test_the_curve_rises_with_the_images_and_repeats():
+    features, labels = blobs(400, 2.5)
+    curve = learning_curve(features, labels)
+    assert curve.index.tolist() == pytest.approx([10, 20, 40, 80])
+    assert curve.accuracy.iloc[-1] > curve.accuracy.iloc[0] + 0.05
+    assert (curve.low < curve.accuracy).all()
+    assert (curve.accuracy < curve.high).all()
+    pd.testing.assert_frame_equal(curve, learning_curve(features, labels))
+
+
+def test_noise_has_a_flat_curve_at_chance():
+    features, labels = blobs(400, 2.5)
+    labels = np.random.default_rng(2).permutation(labels)
+    assert learning_curve(features, labels).accuracy.max() < 0.4
+
+
+def test_copies_do_not_lift_the_curve():
+    features, labels = blobs(60, 50.0)
+    labels = np.random.default_rng(2).permutation(labels)
+    twice, both = np.tile(features, (2, 1)), np.tile(labels, 2)
+    leaked = learning_curve(twice, both).accuracy.iloc[-1]
+    groups = np.tile(np.arange(60), 2)
+    held = learning_curve(twice, both, groups=groups).accuracy.iloc[-1]
+    assert leaked > 0.6
+    assert held < 0.5
+
+
+@pytest.mark.filterwarnings("error:The least populated")
+@pytest.mark.filterwarnings("error::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.parametrize(
+    "counts", [[2] * 60, [2, 2], [200, 8], [3, 2, 90]], ids=str
+)
+def test_few_or_uneven_images_have_a_curve_too(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    features = np.eye(len(counts))[labels] + 0.1
+    curve = learning_curve(features, labels)
+    assert curve.accuracy.between(0, 1).all()
+    assert what_more_buys(curve).endswith(".")
+
+
+def test_what_more_buys_follows_the_power_law():
+    n = np.array([5, 10, 20, 40])
+    accuracy = 1 - 0.8 * n**-0.5
+    curve = pd.DataFrame({"accuracy": accuracy, "low": 0.8, "high": 0.9}, n)
+    said = what_more_buys(curve)
+    assert f"{1 - 0.8 * 80**-0.5:.2f} with twice as many" in said
+    assert f"{1 - 0.8 * 160**-0.5:.2f} with 4 times" in said
+    assert "40 training images a class" in said
+    assert "buy little" in what_more_buys(curve.assign(accuracy=0.9))
+    assert "1.00" in what_more_buys(curve.assign(accuracy=1.0))

@@ -1,0 +1,160 @@
+"""A model taken apart gives what it gave whole."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from catdog_helpers.bases import BASES, default_cut, load_base
+from catdog_helpers.features import extract_features
+from catdog_helpers.models import build_cnn
+from catdog_helpers.runs import load_split
+from catdog_helpers.study import inside as anatomy
+from catdog_helpers.study.inside import (
+    nearest_images,
+    pooled_features,
+    split_model,
+)
+from catdog_helpers.transfer import build_head, join, split_base
+
+
+def joined(base: str, side: int, n_classes: int = 3, weights=None):
+    base_model = load_base(base, weights, image_size=side)
+    front, back = split_base(base_model, default_cut(base))
+    width = back.output_shape[-1]
+    return join(front, back, build_head((width,), n_classes))
+
+
+def pixels(n: int, side: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, side, side, 3)).astype("float32")
+
+
+def answer(model, x) -> np.ndarray:
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+def through_the_parts(model, x) -> np.ndarray:
+    to_map, to_logits = split_model(model)
+    maps = answer(to_map, x)
+    assert maps.ndim == 4
+    logits = to_logits(maps)
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+
+@pytest.mark.parametrize("side", [32, 128])  # without and with pooling first
+def test_the_scratch_cnn(side, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = build_cnn(side, 3)
+    model.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    x = pixels(2, side)
+    expected = answer(model, x)
+    np.testing.assert_allclose(through_the_parts(model, x), expected, 1e-4)
+
+
+@pytest.mark.parametrize("base", ["sample", "MobileNetV2", "ConvNeXtTiny"])
+def test_a_base_joined_saved_and_loaded(base, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = joined(base, 64)
+    model.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    x = pixels(2, 64)
+    expected = answer(model, x)
+    np.testing.assert_allclose(through_the_parts(model, x), expected, 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", BASES)
+def test_every_base_of_the_table(base):
+    side = 96 if base in ("InceptionV3", "Xception") else 64
+    model, x = joined(base, side), pixels(1, side)
+    expected = answer(model, x)
+    np.testing.assert_allclose(through_the_parts(model, x), expected, 1e-4)
+
+
+@pytest.mark.parametrize("end", ["flatten", "linear", "no head"])
+def test_another_kind_of_model_is_refused(end):
+    ends = {
+        "flatten": [layers.Flatten(), layers.Dense(2, activation="softmax")],
+        "linear": [layers.GlobalAveragePooling2D(), layers.Dense(2)],
+        "no head": [layers.GlobalAveragePooling2D()],
+    }
+    parts = [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), *ends[end]]
+    with pytest.raises(ValueError, match="as in notebooks 02 to 04. Received"):
+        split_model(keras.Sequential(parts))
+
+
+@pytest.fixture
+def small_base():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(4, 3, activation="relu", name="cut")(x)
+    model = keras.Model(inputs, layers.Conv2D(6, 3, activation="relu")(x))
+    model.trainable = False
+    return model
+
+
+def test_features_are_what_the_head_gets(small_base, run_dir):
+    images, *_ = load_split(run_dir)
+    rows = np.arange(10)
+    for model in (
+        join(*split_base(small_base, "cut"), build_head((6,), 2)),
+        join(small_base, build_head((6,), 2)),
+        build_cnn(16, 2, widths=(4, 5, 6, 7)),
+    ):
+        exact = {"precision": "float32"}
+        features = pooled_features(model, images, rows, **exact)
+        to_map, _ = split_model(model)
+        expected = answer(to_map, images[rows].astype("float32"))
+        expected = expected.mean((1, 2))
+        np.testing.assert_allclose(
+            features[rows], expected, rtol=1e-2, atol=1e-3
+        )
+
+
+def test_what_notebook_3_kept_is_used_again(small_base, run_dir, monkeypatch):
+    images, *_ = load_split(run_dir)
+    rows = np.arange(len(images))
+    front, back = split_base(small_base, "cut")
+    maps = extract_features(front, images, rows, name="front")
+    pooling = keras.layers.GlobalAveragePooling2D()
+    to_features = keras.Sequential([back, pooling])
+    kept = extract_features(to_features, maps, rows, name="features")
+    model = join(front, back, build_head((6,), 2))
+    files = {path: path.stat().st_mtime_ns for path in _kept(images)}
+    again = pooled_features(model, images, rows)
+    assert again.filename == kept.filename
+    assert {path: path.stat().st_mtime_ns for path in _kept(images)} == files
+
+    back.trainable = True  # after fine-tuning only the front's are kept
+    back.set_weights([2 * w for w in back.get_weights()])
+    ran = []
+
+    def note(model, images, rows, *, name, **options):
+        ran.append(name)
+        return extract_features(model, images, rows, name=name, **options)
+
+    monkeypatch.setattr(anatomy, "extract_features", note)
+    assert pooled_features(model, images, rows).filename != kept.filename
+    assert ran == ["front", "features"]
+    assert len(list(_kept(images))) == len(files) + 1
+
+
+def _kept(images):
+    return Path(images.filename).parent.glob("features/*.npy")
+
+
+def test_the_nearest_image_points_the_same_way():
+    angles = np.radians([0, 10, 25, 180, 100, 3])
+    lengths = np.array([1, 9, 1, 1, 2, 5])  # do not matter
+    features = np.stack([np.cos(angles), np.sin(angles)], 1) * lengths[:, None]
+    features = features.astype("float16")
+    found = nearest_images(features, [0, 3], np.array([1, 2, 4, 5]), n=2)
+    np.testing.assert_array_equal(found, [[5, 1], [4, 2]])
+    assert nearest_images(features, [0], np.array([1, 2]), n=4).shape == (1, 2)
+    itself = nearest_images(features, [2], np.arange(6), n=1)
+    np.testing.assert_array_equal(itself, [[2]])

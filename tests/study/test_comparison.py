@@ -1,0 +1,156 @@
+"""Pairs of methods on the same images, against published examples."""
+
+import numpy as np
+import pytest
+from conftest import save_method
+
+from catdog_helpers.data.splits import split_rows
+from catdog_helpers.runs import load_split
+from catdog_helpers.study.comparison import (
+    compare_methods,
+    conclude,
+    holm,
+    mcnemar,
+)
+
+
+def pairs(both, first, second, neither):
+    """Who is right on each image, from the four counts."""
+    counts = [both, first, second, neither]
+    return np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "p", "digits"),
+    [
+        # Armitage and Berry 1994, p. 127 (exact p as StatsDirect gives it)
+        ((20, 12, 2, 16), 0.0129, 4),
+        # statsmodels' tests, from the VassarStats calculator
+        ((101, 121, 59, 33), 0.000004, 6),
+        ((101, 70, 59, 33), 0.378688, 6),
+        ((101, 30, 60, 33), 0.00206, 6),
+        ((101, 10, 10, 33), 1.0, 6),
+    ],
+)
+def test_mcnemar_has_the_published_values(counts, p, digits):
+    assert mcnemar(*pairs(*counts))["p"] == pytest.approx(
+        p, abs=0.51 * 10**-digits
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high", "digits"),
+    [
+        # Fagerland, Lydersen, Laake, Statistical Analysis of Contingency
+        # Tables (2017), chapter 8: Cavo et al. 2012
+        ((59, 6, 16, 80), -0.1186, -0.0046, 4),
+        # Altman et al., Statistics with Confidence (2000), table 6.2
+        ((14, 5, 0, 22), 0.011, 0.226, 3),
+    ],
+)
+def test_paired_interval_has_the_published_values(counts, low, high, digits):
+    found = mcnemar(*pairs(*counts))
+    tolerance = 0.6 * 10**-digits
+    assert found["low"] == pytest.approx(low, abs=tolerance)
+    assert found["high"] == pytest.approx(high, abs=tolerance)
+    mirrored = mcnemar(*pairs(*counts)[::-1])
+    assert mirrored["low"] == pytest.approx(-found["high"])
+    assert mirrored["high"] == pytest.approx(-found["low"])
+
+
+def test_counts_and_difference():
+    found = mcnemar(*pairs(90, 6, 3, 1))
+    assert found["images"] == 100
+    assert found["differ"] == 9
+    assert (found["only first right"], found["only second right"]) == (6, 3)
+    assert found["difference"] == pytest.approx(0.96 - 0.93)
+
+
+@pytest.mark.parametrize(
+    "counts", [(40, 0, 0, 0), (0, 0, 0, 40), (30, 0, 0, 9)]
+)
+def test_methods_that_never_differ(counts):
+    found = mcnemar(*pairs(*counts))
+    assert found["p"] == 1
+    assert found["low"] <= 0 <= found["high"]
+    assert np.isfinite([found["low"], found["high"]]).all()
+
+
+def test_interval_holds_the_truth_as_often_as_it_says():
+    """95 of 100 intervals, for methods that agree on most images."""
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(1000):
+        counts = rng.multinomial(300, [0.9, 0.05, 0.02, 0.03])
+        found = mcnemar(*pairs(*counts))
+        held.append(found["low"] <= 0.03 <= found["high"])
+    assert 0.935 < np.mean(held) < 0.985
+
+
+def test_holm_has_the_known_values():
+    # R: p.adjust(c(0.01, 0.02, 0.03, 0.04, 0.05), "holm")
+    found = holm([0.03, 0.05, 0.01, 0.04, 0.02])
+    np.testing.assert_allclose(found, [0.09, 0.09, 0.05, 0.09, 0.08])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
+    np.testing.assert_allclose(holm([0.2]), [0.2])
+
+
+def test_all_pairs_of_a_run(run_dir):
+    for seed, method in enumerate(("scratch_cnn", "bottleneck", "my_own")):
+        save_method(run_dir, method, seed=seed)
+    table = compare_methods(run_dir)
+    assert list(zip(table["first"], table["second"], strict=True)) == [
+        ("scratch CNN", "bottleneck features"),
+        ("scratch CNN", "my_own"),
+        ("bottleneck features", "my_own"),
+    ]
+    _, manifest, _ = load_split(run_dir)
+    labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
+    right = [
+        np.load(run_dir / "results" / f"{m}.npy").argmax(axis=1) == labels
+        for m in ("scratch_cnn", "my_own")
+    ]
+    expected = mcnemar(*right)
+    assert {key: table.loc[1, key] for key in expected} == expected
+    np.testing.assert_allclose(table["p (Holm)"], holm(table["p"]))
+    only = compare_methods(run_dir, ["my_own", "scratch_cnn"])
+    assert len(only) == 1
+    assert only["p (Holm)"][0] == only["p"][0] == expected["p"]
+    assert only["difference"][0] == -expected["difference"]
+
+
+@pytest.mark.parametrize("methods", [None, ["scratch_cnn"], ["a", "b"]])
+def test_one_method_has_nothing_to_be_compared_with(run_dir, methods):
+    save_method(run_dir, "scratch_cnn")
+    with pytest.raises(ValueError, match="Received: ") as caught:
+        compare_methods(run_dir, methods)
+    assert "\n" not in str(caught.value)
+
+
+def pair(*counts, **more):
+    return {"first": "one", "second": "two"} | mcnemar(*pairs(*counts)) | more
+
+
+def test_the_better_method_is_named_first_whichever_way_round():
+    may, may_not = conclude(pair(1950, 8, 30, 12))
+    assert may.startswith("two alone is right on 30 of these 2,000 test images")
+    assert "one alone on 8" in may
+    assert "between +0.5 and +1.8 percentage points" in may
+    assert "more than chance" in may
+    assert "“two is better than one” in general" in may_not
+    names, swap = {"first": "α", "second": "β"}, str.maketrans("αβ", "βα")
+    one_way = conclude(pair(1950, 8, 30, 12) | names)
+    other_way = conclude(pair(1950, 30, 8, 12) | names)
+    assert [text.translate(swap) for text in one_way] == list(other_way)
+
+
+def test_no_difference_shown_is_not_equality_shown():
+    may, may_not = conclude(pair(1950, 8, 12, 30))
+    assert "do not tell the two apart" in may
+    assert "equally good" in may_not
+
+
+def test_the_corrected_p_decides():
+    assert "more than chance" in conclude(pair(1950, 30, 8, 12))[0]
+    corrected = pair(1950, 30, 8, 12) | {"p (Holm)": 0.2}
+    assert "do not tell" in conclude(corrected)[0]

@@ -1,0 +1,499 @@
+"""`make run` and `make address`: arguments, execution, quoting."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import address
+import dials
+import run
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMETERS = 'DATA = "../data"\nOUT = "../runs/small"\nSEED = 1'
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    """Write cells: "# ..." is Markdown, PARAMETERS gets its tag."""
+    made = []
+    for source in cells:
+        is_text = source.startswith("#")
+        made.append((new_markdown_cell if is_text else new_code_cell)(source))
+        if source == PARAMETERS:
+            made[-1].metadata["tags"] = ["parameters"]
+    nbformat.write(new_notebook(cells=made), path)
+    return path
+
+
+def texts(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    return "".join(o.get("text", "") for o in outputs)
+
+
+# Arguments
+
+
+def test_defaults_are_the_drawn_sample():
+    found = dials.parse_dials([])
+    assert found.pop("OUT") == str(ROOT / "runs/sample-sample")
+    assert found.pop("DATASET") == found["BASE"] == "sample"
+    assert found.pop("IMAGE_SIZE") == dials._bases()["sample"].image_size
+    assert found.pop("NOTEBOOKS") == [1, 2, 3, 4, 5]
+    assert found == dials.SAMPLE_DIALS
+    other = dials.parse_dials(["BASE=MobileNetV2", "TEST=9"])
+    assert other["BASE"] == "MobileNetV2"
+    assert other["TEST"] == 9
+
+
+def test_paths_are_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "Мои фото.tar.gz").touch()
+    (tmp_path / "w.weights.h5").touch()
+    (tmp_path / "my base.keras").touch()
+    found = dials.parse_dials(
+        [
+            "DATASET=Мои фото.tar.gz",
+            "WEIGHTS=~/w.weights.h5",
+            "BASE=./my base.keras",
+            "SEED=0",
+            "IMAGE_SIZE=32",
+            "CUT=mixed7",
+        ]
+    )
+    assert found == {
+        "DATASET": str(tmp_path / "Мои фото.tar.gz"),
+        "WEIGHTS": str(tmp_path / "w.weights.h5"),
+        "BASE": str(tmp_path / "my base.keras"),
+        "SEED": 0,
+        "IMAGE_SIZE": 32,
+        "CUT": "mixed7",
+        "NOTEBOOKS": [1, 2, 3, 4, 5],
+        "OUT": str(ROOT / "runs/Мои-фото-my-base"),
+    }
+
+
+@pytest.mark.parametrize("word", ["None", "none"])
+def test_random_weights_show_in_the_name(word):
+    found = dials.parse_dials(
+        ["DATASET=https://example.org/a/pets.zip?x=1", f"WEIGHTS={word}"]
+    )
+    assert found["WEIGHTS"] is None
+    assert found["BASE"] == "VGG16"
+    assert found["OUT"] == str(ROOT / "runs/pets-VGG16-random")
+
+
+def test_known_names_are_those_of_the_package():
+    import catdog_helpers
+
+    sources = sys.modules[catdog_helpers.fetch.__module__].SOURCES
+    assert set(dials.DATASETS) == {"sample", "sample_breeds", *sources}
+    for base in catdog_helpers.BASES:
+        assert dials.parse_dials([f"BASE={base}"])["BASE"] == base
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("DATSET=x", "Did you mean DATASET?"),
+        ("dataset=x", "Did you mean DATASET?"),
+        ("--help", "Known: DATASET, BASE"),
+        ("DATASET=", "has no value"),
+        ("DATASET=no/such.zip", "folder that exists"),
+        ("DATASET=smal", "Did you mean small?"),
+        ("DATASET=http://example.org/a.zip", "https://"),
+        ("BASE=vgg-16", "Did you mean VGG16?"),
+        ("BASE=no.keras", ".keras file that exists"),
+        ("WEIGHTS=no.h5", "imagenet, None, or a file"),
+        ("WEIGHTS=.", "imagenet, None, or a file"),
+        ("SEED=-1", "whole number, 0 to"),
+        ("SEED=4294967296", "whole number, 0 to 4294967295"),
+        ("TRAIN=0", "whole number, 1 to"),
+        ("TEST=1.5", "whole number, 1 to"),
+        ("EPOCHS=ten", "whole number, 1 to"),
+        ("IMAGE_SIZE=31", "whole number, 32 to 1024"),
+        ("IMAGE_SIZE=1025", "whole number, 32 to 1024"),
+        ("OUT=Makefile", "must be a folder"),
+        ("NOTEBOOKS=1-", "such as 1-6,9"),
+        ("NOTEBOOKS=x", "such as 1-6,9"),
+        ("NOTEBOOKS=5-1", "rising ranges of 1 to 9"),
+        ("NOTEBOOKS=0", "rising ranges of 1 to 9"),
+        ("NOTEBOOKS=1,0-3", "rising ranges of 1 to 9"),
+        ("PRECISION=int8", "float32, bfloat16, float16"),
+        ("REUSE=no", "True, False"),
+        ("ENGINE=spark", "None, ray"),
+        ("BASES=VGG16,Inception", "Did you mean InceptionV3?"),
+        ("BASES=MobileNetV2:no.h5", "imagenet, None, or a file"),
+    ],
+)
+def test_wrong_argument_is_one_line(argument, hint, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert run.main([argument]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert hint in err
+    assert err.endswith(f"Received: {argument}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("6", [6]), ("1-3", [1, 2, 3]), ("9,1-2,2", [1, 2, 9])],
+)
+def test_notebooks_are_named_by_number(text, numbers):
+    assert dials.parse_dials([f"NOTEBOOKS={text}"])["NOTEBOOKS"] == numbers
+
+
+def test_several_bases_with_weights(tmp_path, monkeypatch):
+    (tmp_path / "w.h5").touch()
+    (tmp_path / "own.keras").touch()
+    monkeypatch.chdir(tmp_path)
+    given = "BASES=VGG16,MobileNetV2:w.h5,own.keras"
+    expected = f"VGG16,MobileNetV2:{tmp_path}/w.h5,{tmp_path}/own.keras"
+    assert dials.parse_dials([given])["BASES"] == expected
+    assert dials.parse_dials(["BASES=all"])["BASES"] == "all"
+
+
+def test_an_engine_that_is_not_installed_is_named(monkeypatch, capsys):
+    assert dials.parse_dials(["ENGINE=None"])["ENGINE"] is None
+    monkeypatch.setattr("catdog_helpers.scale.store.find_spec", lambda _: None)
+    assert run.main(["ENGINE=ray"]) == 2
+    assert "pip install 'catdog-helpers[ray]'" in capsys.readouterr().err
+    monkeypatch.setattr("catdog_helpers.scale.store.find_spec", lambda _: True)
+    assert dials.parse_dials(["ENGINE=ray"])["ENGINE"] == "ray"
+
+
+def test_wrong_argument_needs_no_tensorflow():
+    code = (
+        "import sys; sys.path.insert(0, 'notebooks'); import run; "
+        "run.main(['BASE=x']); "
+        "sys.exit({'tensorflow', 'keras'} & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.startswith("BASE must be")
+    assert done.stderr.endswith("set()\n")
+
+
+# Execution
+
+
+def test_values_reach_the_notebooks_in_order(tmp_path, capsys):
+    show = "import os, sys\nprint(DATA, OUT, SEED, os.getcwd())"
+    more = "print(sys.executable, os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    save = "open(f'{OUT}/made', 'w').write('by 01')"
+    first = write_notebook(
+        tmp_path / "01_a.ipynb", "# 1. A", PARAMETERS, "## Show", show, more
+    )
+    cells = nbformat.read(first, as_version=4).cells
+    notebooks = [first] + [
+        write_notebook(tmp_path / f"0{i}_b.ipynb", "# B", PARAMETERS, source)
+        for i, source in [(2, save), (3, "print(open(f'{OUT}/made').read())")]
+    ]
+    out = tmp_path / "it's $OUT"
+    given = {"DATASET": "sample", "BASE": "sample", "SEED": 7, "OUT": str(out)}
+    assert run.run(given, notebooks) == out
+    done = out / "notebooks"
+    expected = f"{ROOT / 'data'} {out} 7 {tmp_path}\n{sys.executable} 2\n"
+    assert texts(done / "01_a.ipynb") == expected
+    assert texts(done / "03_b.ipynb") == "by 01\n"
+    assert "<title>01_a</title>" in (done / "01_a.html").read_text("utf-8")
+    injected = nbformat.read(done / "01_a.ipynb", as_version=4).cells[2]
+    assert injected.metadata["tags"] == ["injected-parameters"]
+    names = [line.split()[0] for line in injected.source.splitlines()]
+    assert sorted(names) == ["DATA", "OUT", "SEED"]
+    assert nbformat.read(first, as_version=4).cells == cells
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.split()[0] for line in lines]
+    assert heads == ["01_a"] * 5 + ["02_b"] * 4 + ["03_b"] * 4
+    assert lines[2].startswith("01_a  [ 3/4] ")
+    assert lines[2].endswith(" s  Show")
+
+
+def test_plots_are_kept(tmp_path):
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+    notebook = write_notebook(tmp_path / "01_plot.ipynb", "# Plot", plot)
+    run.run({"OUT": str(tmp_path)}, [notebook])
+    done = tmp_path / "notebooks/01_plot.ipynb"
+    (output,) = nbformat.read(done, as_version=4).cells[1].outputs
+    picture = output.data["image/png"].strip()
+    html = done.with_suffix(".html").read_text("utf-8").replace("\n", "")
+    assert html.count(picture.replace("\n", "")) == 1
+
+
+def test_dial_that_no_notebook_has(tmp_path):
+    notebook = write_notebook(tmp_path / "01.ipynb", "# A", PARAMETERS)
+    with pytest.raises(dials.DialError, match="No notebook has the dial CUT"):
+        run.run({"OUT": str(tmp_path), "CUT": "x"}, [notebook])
+    assert not (tmp_path / "notebooks").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise ValueError('too\\nlong')", "ValueError: too"),
+        ("import os; os.kill(os.getpid(), 9)", "Python died"),
+        ("1 +", "SyntaxError: "),
+    ],
+)
+def test_failing_cell_ends_the_run(
+    tmp_path, monkeypatch, capsys, source, reason
+):
+    monkeypatch.chdir(tmp_path)
+    files = [
+        write_notebook(tmp_path / "01_a.ipynb", "# A", "1", "## B c", source),
+        write_notebook(tmp_path / "02_b.ipynb", "# B", "1"),
+    ]
+    monkeypatch.setattr(
+        run, "parse_dials", lambda _: {"OUT": str(tmp_path / "out")}
+    )
+    execute = run.run
+    monkeypatch.setattr(run, "run", lambda dials: execute(dials, files))
+    assert run.main([]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"01_a, cell 2 (B c): {reason}")
+    assert err.endswith(" (see out/notebooks/01_a.html)\n")
+    assert err.count("\n") == 1
+    assert "02_b" not in out
+    cells = nbformat.read("out/notebooks/01_a.ipynb", as_version=4).cells
+    assert cells[1].execution_count == 1
+
+
+def test_ctrl_c_leaves_no_kernel(tmp_path):
+    source = "import os, time\nopen('pid', 'w').write(str(os.getpid()))"
+    notebook = write_notebook(
+        tmp_path / "01.ipynb", "# A", source, "time.sleep(99)"
+    )
+    code = (
+        "import sys; sys.path.insert(0, 'notebooks'); import run\n"
+        "execute, path, out = run.run, *sys.argv[1:]\n"
+        "run.parse_dials = lambda _: {'OUT': out}\n"
+        "run.run = lambda dials: execute(dials, [path])\n"
+        "sys.exit(run.main([]))"
+    )
+    runner = subprocess.Popen(
+        [sys.executable, "-c", code, notebook, tmp_path],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: (tmp_path / "pid").exists())
+    time.sleep(1)
+    runner.send_signal(signal.SIGINT)
+    _, err = runner.communicate(timeout=60)
+    assert runner.returncode == 130
+    assert err == "Stopped; what is in the run's folder stays.\n"
+    assert (tmp_path / "notebooks/01.html").exists()
+    kernel = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not is_running(kernel))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition, seconds: float = 60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
+    import catdog_helpers
+
+    board = pandas.DataFrame(
+        {
+            "test accuracy": [0.91249],
+            "low": [0.9],
+            "high": [0.92],
+            "log loss": [0.2],
+            "training images": [6000],
+            "seconds": [123.4],
+        },
+        index=pandas.Index(["scratch CNN"], name="method"),
+    )
+    monkeypatch.setattr(
+        catdog_helpers, "to_scores", lambda results: board, raising=False
+    )
+    results = {"fine_tuned": {"model": "models/fine_tuned.keras"}}
+    monkeypatch.setattr(
+        catdog_helpers, "load_results", lambda out: results, raising=False
+    )
+    monkeypatch.chdir(tmp_path)
+    run._report(tmp_path / "a run")
+    lines = capsys.readouterr().out.splitlines()
+    row = "scratch CNN 0.912 [0.900, 0.920] 6000 123"
+    assert lines[2].split() == row.split()
+    assert lines[-2] == "Look at  a run/notebooks/*.html"
+    model = "'a run/models/fine_tuned.keras'"
+    assert lines[-1].endswith(f" predict --model {model} PHOTO")
+    results.clear()  # notebook 01 alone has run
+    run._report(tmp_path / "a run")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "Look at  a run/notebooks/*.html"
+
+
+# make
+
+
+def write_python(path: Path, code: str):
+    """Write a stub that runs `code` whatever it is asked to do."""
+    python = shlex.quote(sys.executable)
+    code = shlex.quote(f"import sys; {code}")
+    path.write_text(f'#!/bin/sh\nexec {python} -c {code} "$@"\n')
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the Makefile with a .venv that only shows its arguments."""
+    folder = tmp_path / "a copy"
+    folder.mkdir()
+    for name in ["Makefile", "requirements.txt", "constraints.txt"]:
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    (folder / "pyproject.toml").touch()
+    (folder / ".venv/bin").mkdir(parents=True)
+    write_python(
+        folder / ".venv/bin/python",
+        "import json, os; print(json.dumps([sys.argv[1:], dict(os.environ)]))",
+    )
+    (folder / ".venv/.installed").touch()
+    return folder
+
+
+def make(folder: Path, *arguments: str, **environment: str):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "plain",
+        "with two  spaces",
+        "it's",
+        'a "b"',
+        "a$b $(shell touch made) ${c} $$d",
+        "`touch made`; touch made",
+        "Мои фото/ü.zip",
+        "back\\slash*?[a]#%,(x)&|",
+        "a=b:=c",
+    ],
+)
+def test_make_passes_values_as_they_are(checkout, value):
+    done = make(checkout, "run", f"DATASET={value}", "DATSET=1", "PYTHON=x")
+    assert done.stderr == ""
+    arguments, environment = json.loads(done.stdout)
+    assert arguments == ["tools/run.py", f"DATASET={value}", "DATSET=1"]
+    assert "DATASET" not in environment
+    assert not (checkout / "made").exists()
+
+
+def test_make_ignores_the_environment(checkout):
+    done = make(checkout, "run", SEED="5", OUT="/x", DATASET="y")
+    assert json.loads(done.stdout)[0] == ["tools/run.py"]
+
+
+def test_make_alone_lists_the_targets(checkout):
+    done = make(checkout)
+    targets = ["run", "lab", "test", "test-all", "lint", "address", "clean"]
+    for target in targets:
+        assert f"\nmake {target} " in done.stdout
+
+
+def test_make_refuses_an_old_python(checkout):
+    (checkout / ".venv/.installed").unlink()
+    old = "sys.version_info = (3, 10, 2); exec(sys.argv[2])"
+    write_python(checkout / "old python", old)
+    for python, why in [("./old python", "it is 3.10"), ("no-such", "not ")]:
+        done = make(checkout, "test", f"PYTHON={python}")
+        first, *rest = done.stderr.splitlines()
+        assert first.startswith("TensorFlow needs Python 3.11, 3.12 or 3.13.")
+        assert f"PYTHON={python} (" in first
+        assert why in first
+        assert len(rest) == 1  # make's own "*** Error"
+        assert done.returncode == 2
+        assert not (checkout / ".venv/.installed").exists()
+
+
+def test_make_leaves_no_stamp_when_installing_fails(checkout):
+    (checkout / ".venv/.installed").unlink()
+    write_python(checkout / "python", "")
+    write_python(checkout / ".venv/bin/python", "sys.exit('ERROR: no index')")
+    done = make(checkout, "run", "PYTHON=./python")
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("Installing failed")
+    assert first.endswith("ERROR: no index")
+    assert len(rest) == 1
+    assert not (checkout / ".venv/.installed").exists()
+
+
+# The address
+
+
+def test_address_is_written_everywhere(tmp_path, capsys, monkeypatch):
+    old, ref = address.read_address()
+    (tmp_path / "notebooks").mkdir()
+    toml = (ROOT / "pyproject.toml").read_text("utf-8")
+    (tmp_path / "pyproject.toml").write_text(toml)
+    badge = address.BADGE.format(repository=old, ref=ref, name="01_a.ipynb")
+    other = "https://github.com/keras-team/keras/blob/master/a.py"
+    (tmp_path / "README.md").write_text(f"{badge}\ngit clone {old}\n{other}")
+    notebook = write_notebook(
+        tmp_path / "notebooks/01_a.ipynb",
+        f"# 1. A\n{badge}",
+        address.SETUP.format(repository=old, ref=ref),
+    )
+    monkeypatch.setattr(address, "ROOT", tmp_path)
+    changed = address.write_address("me/my.cats", "v1.0", tmp_path)
+    assert len(changed) == 3
+    assert address.read_address(tmp_path) == ("me/my.cats", "v1.0")
+    new = {"repository": "me/my.cats", "ref": "v1.0"}
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith(address.BADGE.format(**new, name="01_a.ipynb"))
+    assert readme.endswith(other)
+    cells = nbformat.read(notebook, as_version=4).cells
+    assert cells[0].source.endswith(
+        address.BADGE.format(**new, name="01_a.ipynb")
+    )
+    assert cells[1].source == address.SETUP.format(**new)
+    assert address.write_address("me/my.cats", "v1.0", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["REPOSITORY=me/cats"],
+        ["REPOSITORY=https://github.com/me/cats", "REF=v1"],
+        ["REPOSITORY=me/cats", "REF=a b"],
+        ["REPOSITORY=me/cats", "REF=v1", "SEED=1"],
+    ],
+)
+def test_wrong_address_changes_nothing(arguments, capsys, monkeypatch):
+    monkeypatch.setattr(address, "write_address", None)
+    assert address.main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
