@@ -156,7 +156,7 @@ def describe_machine() -> dict:
         f"{gpus}, {platform.machine()}, Python {platform.python_version()}",
         "load": load,
         "versions": {p: importlib.metadata.version(p) for p in PACKAGES},
-        "precision": ch.best_precision(),
+        "precision": ch.machine.best_precision(),
         "material": "real photographs" if is_real() else "drawings",
     }
 

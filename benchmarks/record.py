@@ -21,6 +21,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import catdog_helpers as ch
+from catdog_helpers.plots import plot_data_size
+from catdog_helpers.results import to_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -70,7 +72,9 @@ def to_table(record: dict) -> str:
         lines += ["", *_pairs(record["pairs"])]
     if "curves" in record:
         curves = pd.DataFrame(record["curves"])
-        match = ch.images_to_match(curves, "scratch CNN", "bottleneck features")
+        match = ch.study.images_to_match(
+            curves, "scratch CNN", "bottleneck features"
+        )
         lines += ["", *(f"- {sentence}" for sentence in match.sentence)]
     if "pitfalls" in record:
         lines += ["", *_pitfalls(record["pitfalls"])]
@@ -164,10 +168,10 @@ def to_figure(record: dict):
         histories[ch.display_name(result)] = history
     ch.plot_history(histories, "accuracy", ax=axes[0, 0])
     ch.plot_history(histories, "accuracy", x="seconds", ax=axes[0, 1])
-    ch.plot_scoreboard(ch.to_scores(record["results"]), ax=axes[1, 0])
+    ch.plot_scoreboard(to_scores(record["results"]), ax=axes[1, 0])
     if "curves" in record:
         curves = pd.DataFrame(record["curves"])
-        ch.plot_data_size(curves, ax=axes[1, 1])
+        plot_data_size(curves, ax=axes[1, 1])
     else:
         axes[1, 1].axis("off")
     return fig

@@ -12,6 +12,7 @@ import numpy as np
 import catdog_helpers as ch
 from benchmarks import material
 from benchmarks.measure import Peak, alternate, to_ratio
+from catdog_helpers.saving import save_model
 
 
 def to_row(
@@ -157,8 +158,8 @@ def grow(folder: Path, work: Path, side: int) -> tuple[float, float]:
         in MB, with the base in it.
     """
     name, base_model = material.load_base(side)
-    front, _ = ch.split_base(base_model, ch.default_cut(name))
-    front = ch.with_precision(front)
+    front, _ = ch.cut_base(base_model, ch.default_cut(name))
+    front = ch.machine.with_precision(front)
     front.predict_on_batch(np.zeros((32, side, side, 3), "float32"))
     with tempfile.TemporaryDirectory(dir=work) as target, Peak() as peak:
         start = time.perf_counter()
@@ -195,5 +196,5 @@ def save_a_model(work: Path, size: dict):
     keras.utils.set_random_seed(0)
     card = {"class_names": ["cat", "dog"], "image_size": side}
     path = work / "predict.keras"
-    ch.save_model(model, path, card)
+    save_model(model, path, card)
     return path, model, side

@@ -24,8 +24,10 @@ def measure_extraction(work: Path, size: dict) -> list[dict]:
     """Frozen VGG16 from the prepared array, in float32 and as picked."""
     images, rows = _images(work, size, size["vgg16_images"])
     front, _ = _vgg16(size)
-    picked = ch.best_precision(front)
-    models = {p: ch.with_precision(front, p) for p in {"float32", picked}}
+    picked = ch.machine.best_precision(front)
+    models = {
+        p: ch.machine.with_precision(front, p) for p in {"float32", picked}
+    }
     in_memory = images[rows].astype("float32")
     for model in models.values():
         model.predict(in_memory[:32], verbose=0)
@@ -56,7 +58,7 @@ def measure_extraction(work: Path, size: dict) -> list[dict]:
 def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
     """Tell how far the picked precision moves the test accuracy."""
     images, manifest = _split(work, size)
-    train, _, test = ch.split_rows(manifest)
+    train, _, test = ch.data.split_rows(manifest)
     labels = manifest.label.to_numpy()
     correct = {}
     for precision in dict.fromkeys(("float32", picked)):
@@ -80,7 +82,7 @@ def measure_head(work: Path, size: dict) -> list[dict]:
     """Train a head on kept features, against the base in the loop."""
     side, part = size["side"], size["loop_images"]
     images, manifest = _split(work, size)
-    train, validation, _ = ch.split_rows(manifest)
+    train, validation, _ = ch.data.split_rows(manifest)
     labels = manifest.label.to_numpy()
     features = _features(images, manifest, "float32")
     _, base_model = material.load_base(side)
@@ -145,7 +147,7 @@ def measure_scratch(work: Path, size: dict) -> list[dict]:
     n, rest = size["scratch_images"]
     target = size.get("target", 0.845 if real else 0.75)
     images, manifest = material.prepared(work, side, train=n, rest=rest)
-    train, validation, _ = ch.split_rows(manifest)
+    train, validation, _ = ch.data.split_rows(manifest)
     labels = manifest.label.to_numpy()
     model = peers.build_ancestor_cnn(side)
     batches = peers.ancestor_batches(images[train], labels[train])
@@ -221,7 +223,7 @@ def _vgg16(size: dict):
     """Give both parts of VGG16: its speed is the same with random weights."""
     keras.utils.set_random_seed(0)
     base = ch.load_base(size.get("base", "VGG16"), None, image_size=VGG16_SIDE)
-    return ch.split_base(base, "block4_pool")
+    return ch.cut_base(base, "block4_pool")
 
 
 def _split(work: Path, size: dict):
@@ -256,7 +258,7 @@ def compile_model(model, rate: float = 1e-3):
 def train_head(features, labels, train, validation):
     """Train a head as notebook 03 does; give it and its history."""
     keras.utils.set_random_seed(0)
-    clock = ch.clock()
+    clock = ch.TimeHistory()
     head = _head(features.shape[-1])
     compile_model(head)
     stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)

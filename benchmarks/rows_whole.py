@@ -18,6 +18,7 @@ import catdog_helpers as ch
 from benchmarks import material
 from benchmarks.measure import alternate
 from benchmarks.rows_images import save_a_model, to_row
+from catdog_helpers.models import unfreeze
 
 NOTEBOOK = r"(?m)^(\d\d_\w+) +([\d.]+) s in all$"
 NVIDIA_SMI = [
@@ -108,11 +109,11 @@ def measure_gpu(work: Path, size: dict) -> list[dict]:
 
     n = size["gpu_images"] - 2 * rest
     images, manifest = material.prepared(work, side, train=n, rest=rest)
-    train, validation, test = ch.split_rows(manifest)
+    train, validation, test = ch.data.split_rows(manifest)
     labels, used = manifest.label.to_numpy(), np.flatnonzero(manifest.split)
     note("prepare")
     name, base_model = material.load_base(side)
-    front, back = ch.split_base(base_model, ch.default_cut(name))
+    front, back = ch.cut_base(base_model, ch.default_cut(name))
     pooled = keras.Sequential([back, keras.layers.GlobalAveragePooling2D()])
     front.predict_on_batch(images[:32].astype("float32"))  # builds it
     note("load the base")
@@ -122,7 +123,7 @@ def measure_gpu(work: Path, size: dict) -> list[dict]:
     note("extract")
     head = train_head(np.float32(features), labels, train, validation)[0]
     note("head")
-    ch.unfreeze(back)
+    unfreeze(back)
     tail = ch.join(back, head)
     compile_model(tail, 3e-5)
     tail.fit(

@@ -16,6 +16,8 @@ import numpy as np
 import catdog_helpers as ch
 from benchmarks import material
 from benchmarks.record import save_record, today_and_here
+from catdog_helpers.saving import save_model
+from catdog_helpers.scale.sharded import prepare_shards
 
 SIDE, PER_SHARD = 192, 512
 FEW, MANY = 16, 256  # shards of one photograph each
@@ -43,12 +45,12 @@ def measure(work: Path) -> dict:
         with tempfile.TemporaryDirectory(dir=work) as target:
             start = time.perf_counter()
             if step == "prepare":
-                ch.prepare_shards(photos, target, SIDE, **how)
+                prepare_shards(photos, target, SIDE, **how)
             elif step == "predict":
-                ch.predict_shards(model_path, photos, target, **how)
+                ch.scale.predict_shards(model_path, photos, target, **how)
             else:
                 how |= {"image_size": SIDE, "precision": "float32"}
-                ch.extract_shards(whole, photos, target, **how)
+                ch.scale.extract_shards(whole, photos, target, **how)
             return time.perf_counter() - start
 
     import ray
@@ -119,7 +121,7 @@ def _models(work: Path):
     head = ch.build_head(whole.output_shape[1:], 2)
     card = {"class_names": ["cat", "dog"], "image_size": SIDE}
     path = work / "scale.keras"
-    ch.save_model(ch.join(base, head), path, card)
+    save_model(ch.join(base, head), path, card)
     return path, whole
 
 

@@ -14,9 +14,8 @@ OPTIONS = (
     ("--csv", "write a table, or go on with it", {"type": Path}),
     ("--sort", "copy to this folder, by verdict", {"type": Path}),
     ("--mirror", "average two views; takes twice as long", FLAG),
-    ("--url", "fetch https addresses", FLAG | {"dest": "allow_urls"}),
     ("--batch-size", "changes only speed", {"type": int, "default": 32}),
-    ("sources", "file, folder, zip, 'pattern*', address", {"nargs": "+"}),
+    ("sources", "file, folder, zip, 'pattern*'", {"nargs": "+"}),
 )
 
 

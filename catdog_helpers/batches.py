@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from catdog_helpers.machine.devices import fill_up, n_devices
-from catdog_helpers.scale.arrays import Shards
 
 
 class Batches(keras.utils.PyDataset):
@@ -48,7 +47,7 @@ class Batches(keras.utils.PyDataset):
         epoch: int = 0,
         seed: int = 0,
     ):
-        if not isinstance(images, Shards):
+        if isinstance(images, np.ndarray | list):
             # Still on disk, but without a memory map's slow bookkeeping
             images = np.asarray(images)
         # With one worker TensorFlow tunes the input in a thread that sleeps

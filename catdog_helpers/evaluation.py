@@ -5,31 +5,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-from keras import callbacks, layers
+from keras import layers
+from scipy.stats import binomtest
+from sklearn.metrics import balanced_accuracy_score
 
-from catdog_helpers.costs import milliseconds_a_photograph, peak_memory
-from catdog_helpers.data.splits import split_rows
-from catdog_helpers.metrics import score
-from catdog_helpers.models import leaves
+from catdog_helpers.bases import weights_name
+from catdog_helpers.data.runs import backup_run, load_run
+from catdog_helpers.machine.files import write_json
+from catdog_helpers.machine.layers import leaves
+from catdog_helpers.machine.memory import peak_memory
 from catdog_helpers.results import OF_THE_SPLIT
-from catdog_helpers.runs import load_split
-from catdog_helpers.saving import load_model, save_model, versions, write_json
+from catdog_helpers.saving import load_model, save_model, versions
+from catdog_helpers.training import Checkpoint
 from catdog_helpers.uncertainty import measure_uncertainty
-
-
-def clock():
-    """Make a callback that notes the seconds since the start of training.
-
-    Returns:
-        A callback; put it first, then every epoch of the history has
-        `seconds`.
-    """
-    start = time.perf_counter()
-
-    def note(epoch, logs):
-        logs["seconds"] = time.perf_counter() - start
-
-    return callbacks.LambdaCallback(on_epoch_end=note)
 
 
 def save_result(
@@ -44,7 +32,8 @@ def save_result(
     seconds_before: float = 0.0,
     label: str | None = None,
     n_train: int | None = None,
-    tail: tuple | None = None,
+    stored: tuple | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> dict:
     """Keep a method's model, its measured result and its history.
 
@@ -61,12 +50,14 @@ def save_result(
         probabilities: Of the test images, shape `(n_test, n_classes)`.
         history: `History.history` of its training, with `seconds`.
         base: Name or path of the pretrained base.
-        weights: The base's weights: "imagenet", a path, or "random".
+        weights: The base's weights: as for `load_base`, or their name.
         seconds_before: Time that went into features and earlier training.
         label: What plots and tables call the method. Defaults to its name.
         n_train: Training images used. Defaults to all of the split.
-        tail: The part of the model behind stored features, and these
-            features; saves running all of it to learn when it is not sure.
+        stored: The head, or what else lies behind stored features, and these
+            features: saves running the whole model to learn when it is not
+            sure.
+        checkpoint: That of the training, deleted when the model is saved.
 
     Returns:
         The content of `results/<method>.json`.
@@ -77,19 +68,15 @@ def save_result(
         RuntimeError: If the saved model does not repeat what was measured.
     """
     out = Path(out)
-    images, manifest, info = load_split(out)
-    train, validation, test = split_rows(manifest)
-    labels = manifest.label.to_numpy()
-    _check_shape(probabilities, len(test), info["class_names"])
+    images, labels, train, validation, test, names, info, _ = load_run(out)
+    _check_shape(probabilities, len(test), names)
+    weights = weights_name(base, weights)
     costs = {"peak_memory_mb": peak_memory()}
     n_trainable = sum(math.prod(w.shape) for w in model.trainable_weights)
     path = out / "models" / f"{method}.keras"
-    card = {"method": method} | {k: info[k] for k in (*OF_THE_SPLIT, "dataset")}
-    card |= {"base": Path(base).name, "weights": Path(weights).name}
-    sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
-    card |= {"resolution": sizes[0] if sizes else info["image_size"]}
+    card = _card(method, model, info, base, weights)
     uncertainty = measure_uncertainty(
-        *(tail or (model, images)), labels, train, validation
+        *(stored or (model, images)), labels, train, validation
     )
     save_model(model, path, card, uncertainty)
     costs |= _check_reloaded(path, model, images, test, probabilities)
@@ -110,7 +97,18 @@ def save_result(
     (out / "results").mkdir(exist_ok=True)
     np.save(out / "results" / f"{method}.npy", probabilities)
     write_json(out / "results" / f"{method}.json", result)
+    if checkpoint is not None:
+        checkpoint.remove()
+    backup_run(out, info)
     return result
+
+
+def _card(method: str, model, info: dict, base: str, weights: str) -> dict:
+    """Return what a model's card says of its method, its data and its base."""
+    card = {"method": method} | {k: info[k] for k in (*OF_THE_SPLIT, "dataset")}
+    card |= {"base": Path(base).name, "weights": weights}
+    sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
+    return card | {"resolution": sizes[0] if sizes else info["image_size"]}
 
 
 def _check_shape(probabilities, n: int, class_names: list[str]) -> None:
@@ -145,3 +143,89 @@ def _check_reloaded(path, model, images, rows, probabilities) -> dict:
             )
     milliseconds = milliseconds_a_photograph(reloaded, x)
     return {"milliseconds": milliseconds, "file_mb": path.stat().st_size / 1e6}
+
+
+def milliseconds_a_photograph(model, images: np.ndarray) -> float:
+    """Measure how long a model takes, once it is warm: three times.
+
+    Args:
+        model: From raw RGB to probabilities.
+        images: One batch, shape `(n, height, width, 3)`.
+
+    Returns:
+        Milliseconds, the median of three, divided by n.
+    """
+    taken = []
+    for _ in range(4):
+        start = time.perf_counter()
+        model.predict_on_batch(images)
+        taken.append(time.perf_counter() - start)
+    return 1000 * float(np.median(taken[1:])) / len(images)
+
+
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """Give the 95 % interval of an accuracy.
+
+    Wilson's score interval (E. B. Wilson, JASA 22, 1927): unlike the usual
+    plus-minus it holds near 100 % and for few images.
+
+    Args:
+        correct: Number of images answered correctly.
+        n: Number of images.
+
+    Returns:
+        low, high: In [0, 1].
+    """
+    interval = binomtest(correct, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Measure how far a model's certainty is from its success.
+
+    The expected calibration error with 15 bins of equal width (Guo et al.,
+    On Calibration of Modern Neural Networks, ICML 2017, section 2): answers
+    are sorted into bins by the probability of the class answered; in each bin
+    that probability should equal the share of right answers.
+
+    Args:
+        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
+        labels: Shape `(n,)`, class numbers.
+
+    Returns:
+        The distance, averaged over all images, in [0, 1]; 0 is best.
+    """
+    sure = probabilities.max(axis=1).astype("float64")
+    right = probabilities.argmax(axis=1) == labels
+    gaps = np.bincount(np.ceil(sure * 15).astype(int), right - sure)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
+    """Measure predicted probabilities against the true classes.
+
+    Args:
+        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
+        labels: Shape `(n,)`, class numbers.
+
+    Returns:
+        `test_accuracy` in [0, 1], its `test_interval`, the
+        `interval_method`, `balanced_accuracy` (the mean of the classes' own
+        accuracies), `test_log_loss` in nats (lower is better), and
+        `test_calibration_error` in [0, 1] with its `calibration_method`.
+    """
+    labels = np.asarray(labels)
+    answers = probabilities.argmax(axis=1)
+    correct = int((answers == labels).sum())
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return {
+        "test_accuracy": correct / len(labels),
+        "test_interval": wilson_interval(correct, len(labels)),
+        "interval_method": "Wilson score, 95 %",
+        # Each class counts the same, however few its images.
+        "balanced_accuracy": float(balanced_accuracy_score(labels, answers)),
+        # 1e-7 is the epsilon of Keras's own cross-entropy.
+        "test_log_loss": float(-np.log(of_truth.clip(1e-7, 1)).mean()),
+        "test_calibration_error": calibration_error(probabilities, labels),
+        "calibration_method": "expected calibration error, 15 equal bins",
+    }

@@ -13,12 +13,19 @@ import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from catdog_helpers.data.archive import require_space
+from catdog_helpers.data.manifest import provenance
 from catdog_helpers.guards import check_raw_rgb
-from catdog_helpers.machine.devices import n_devices, run_batch, spread
+from catdog_helpers.machine.devices import (
+    all_devices,
+    n_devices,
+    run_batch,
+    spread,
+)
 from catdog_helpers.machine.failures import explain_memory
+from catdog_helpers.machine.files import require_space, write_json
+from catdog_helpers.machine.persist import backup
 from catdog_helpers.machine.precision import best_precision, with_precision
-from catdog_helpers.saving import weights_sha256, write_json
+from catdog_helpers.saving import weights_sha256
 
 VERSION = 2  # raise it when the same model and images would give others
 
@@ -84,27 +91,15 @@ def extract_features(
             bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
             options = {"mirrored": mirrored, "batch_size": batch_size}
             partial = path.with_suffix(".partial")
-            with explain_memory(batch_size):
+            with explain_memory(batch_size), all_devices():
                 fast = _fast(model, precision)
                 _run(fast, images, rows, partial, dtype, bar=bar, **options)
             seconds = time.perf_counter() - start
             record = {"key": key, "parts": parts, "seconds": seconds}
             write_json(path.with_suffix(".json"), record)
             os.replace(partial, path)
+            backup(folder.parents[2])
     return np.load(path, mmap_mode="r")
-
-
-def provenance(array: np.ndarray) -> dict:
-    """Tell where a memory-mapped array comes from.
-
-    Args:
-        array: Prepared images or extracted features.
-
-    Returns:
-        `key`, the hash of what it depends on; for features also `parts` of
-        that hash and `seconds` that it took to compute them.
-    """
-    return json.loads(Path(array.filename).with_suffix(".json").read_text())
 
 
 def _fast(model, precision: str):

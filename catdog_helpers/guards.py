@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import pandas as pd
 
 FROZEN = (
     "frozen weights have changed: compile again after freezing; set "
@@ -84,33 +83,4 @@ def check_raw_rgb(images: np.ndarray) -> None:
             "images must be raw RGB in [0, 255], as the base has its "
             "preprocessing inside: do not divide or preprocess them. "
             f"Received: values from {low:.3g} to {high:.3g}"
-        )
-
-
-def check_split(manifest: pd.DataFrame, class_names: list[str]) -> None:
-    """Check that no picture is on two sides, and that labels fit the names.
-
-    Args:
-        manifest: What `split` returned.
-        class_names: As `dataset.json` and the models' cards have them.
-
-    Raises:
-        ValueError: If a picture or a near copy of it is on two sides of the
-            split, a file is used twice, or classes are not numbered in
-            alphabetical order.
-    """
-    used = manifest[manifest.split != ""]
-    wrong = used.groupby("group").split.transform("nunique") > 1
-    wrong |= used.sha256.duplicated(keep=False)
-    if wrong.any():
-        raise ValueError(
-            "a picture or its copies are on two sides of the split, or used "
-            f"twice. Received: {', '.join(used.path[wrong][:2])}"
-        )
-    names = sorted(manifest["class"].unique())
-    in_order = manifest["class"].map(names.index).equals(manifest.label)
-    if list(class_names) != names or not in_order:
-        raise ValueError(
-            f"classes must be numbered as in {names} everywhere. Received: "
-            f"{list(class_names)}, or labels of another order"
         )

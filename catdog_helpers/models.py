@@ -1,10 +1,14 @@
 """The network that is trained from scratch, and the layers of any network."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers
+from keras.layers import InputLayer
+
+from catdog_helpers.machine.layers import leaves
 
 WIDTHS = (32, 64, 128, 256)
 
@@ -46,46 +50,6 @@ def build_cnn(
     return keras.Model(inputs, outputs, name="scratch_cnn")
 
 
-def leaves(layer) -> Iterator[keras.Layer]:
-    """List the layers of a model, of models inside it, and so on.
-
-    Args:
-        layer: A model, or a layer, which is its own only leaf.
-
-    Yields:
-        Layers that are no models, in their order.
-    """
-    inside = getattr(layer, "layers", None)
-    if inside is None:
-        yield layer
-    for inner in inside or ():
-        yield from leaves(inner)
-
-
-def copy_layers(model, change: Callable[[keras.Layer], dict]):
-    """Copy a model, with its weights, and change how its layers are made.
-
-    Args:
-        model: A functional or sequential `keras.Model`.
-        change: Gives what is different in a layer's configuration.
-
-    Returns:
-        An uncompiled copy, with the same weights and layer names.
-    """
-
-    def copy(layer):
-        if not isinstance(layer, keras.Layer):  # an operation
-            return layer
-        return type(layer).from_config(layer.get_config() | change(layer))
-
-    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    clone.set_weights(model.get_weights())
-    for old, new in zip(model.layers, clone.layers, strict=True):
-        if not old.trainable:  # a model's own flag is no part of the copy
-            new.trainable = False
-    return clone
-
-
 def _conv_block(x, width, *, strides=1, activation="relu"):
     # Batch normalisation has a shift of its own, hence no bias before it.
     x = layers.Conv2D(
@@ -94,3 +58,143 @@ def _conv_block(x, width, *, strides=1, activation="relu"):
     # Short runs have few steps: averages over 10 batches, not over 100.
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.Activation(activation)(x) if activation else x
+
+
+def build_head(input_shape: tuple[int, ...], n_classes: int):
+    """Build a classification head for bottleneck features.
+
+    Args:
+        input_shape: Shape of one image's features, `(n_features,)`.
+        n_classes: Number of classes, 2 or more.
+
+    Returns:
+        An uncompiled `keras.Model` named "head", from features to
+        probabilities.
+    """
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            layers.Dropout(0.5),
+            layers.Dense(256, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(n_classes, activation="softmax", dtype="float32"),
+        ],
+        name="head",
+    )
+
+
+def join(*parts):
+    """Join parts of a base and a head into one model.
+
+    Args:
+        *parts: Models, each taking what the one before it gives; the last is
+            the head, before which feature maps are averaged over the image.
+
+    Returns:
+        An uncompiled `keras.Model`. It shares its layers with the parts.
+    """
+    *base, head = parts
+    pooling = layers.GlobalAveragePooling2D(name="pooling")
+    return keras.Sequential(
+        [keras.Input(base[0].input_shape[1:]), *base, pooling, head]
+    )
+
+
+def cut_base(base_model, cut: str | None):
+    """Cut a base in two at one tensor.
+
+    `back(front(x))` equals `base_model(x)`: the layers are shared, not copied.
+
+    Args:
+        base_model: What `load_base` returned.
+        cut: Name of the layer whose output is the cut, or
+            "<name>.input" for a layer's input. `None`: all of it is front,
+            and back passes on what it gets.
+
+    Returns:
+        front, back: Two `keras.Model`s.
+
+    Raises:
+        ValueError: If there is no such layer, or the cut is no clean one.
+    """
+    inputs, outputs = base_model.inputs[0], base_model.outputs[0]
+    tensor = outputs if cut is None else _tensor_at(base_model, cut)
+    front = keras.Model(inputs, tensor, name="front")
+    if tensor is outputs:
+        same = [keras.Input(tensor.shape[1:]), keras.layers.Identity()]
+        back = keras.Sequential(same, name="back")
+    else:
+        back = _back(base_model, tensor, cut)
+    # Else `back.trainable = True` would do nothing: under TensorFlow, Keras
+    # skips what is no change, and a new model counts as trainable.
+    front.trainable = back.trainable = base_model.trainable
+    return front, back
+
+
+def unfreeze(model) -> None:
+    """Open all layers but batch normalisation, whose averages must stay.
+
+    Compile afterwards: only then does `fit` know of it.
+
+    Args:
+        model: Changed in place, e.g. the back of a base.
+    """
+    model.trainable = False  # else Keras skips what looks like no change
+    model.trainable = True
+    for layer in leaves(model):
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+
+
+def _back(base_model, tensor, cut: str):
+    starts = {x.name for x in base_model.layers if isinstance(x, InputLayer)}
+    try:
+        back = keras.Model(tensor, base_model.outputs[0], name="back")
+        around = starts & {layer.name for layer in back.layers}
+    except ValueError:  # Keras before 3.15 says nothing
+        around = starts
+    if around:
+        raise ValueError(
+            "`cut` must be the only way through the base: a path leads "
+            f"around {cut!r}"
+        )
+    return back
+
+
+def _tensor_at(base_model, cut: str):
+    name, _, side = cut.partition(".")
+    names = [layer.name for layer in base_model.layers]
+    if name not in names or side not in ("", "input"):
+        raise ValueError(
+            f"`cut` must name a layer of the base. Received: {cut!r}; its last "
+            f"layers are {', '.join(names[-8:])}"
+        )
+    layer = base_model.get_layer(name)
+    return layer.input if side else layer.output
+
+
+def run_rows(
+    model, images: np.ndarray, rows: np.ndarray, *, batch_size: int = 32
+) -> np.ndarray:
+    """Run a model over some rows of an array, batch by batch.
+
+    Args:
+        model: A `keras.Model` with one output, such as probabilities.
+        images: Shape `(n, ...)`: images or features.
+        rows: Row numbers.
+        batch_size: Rows at a time; changes only speed and memory.
+
+    Returns:
+        One row of the output for each of `rows`, float32.
+    """
+    run = model.predict_on_batch
+    return in_batches(run, images, rows, batch_size=batch_size)[0]
+
+
+def in_batches(run, images, rows=None, *, batch_size=32) -> list[np.ndarray]:
+    """Run a function over images, or some rows; list what each output gave."""
+    rows = np.arange(len(images)) if rows is None else rows
+    starts = range(0, len(rows), batch_size)
+    batches = (np.float32(images[rows[i : i + batch_size]]) for i in starts)
+    outputs = (y if isinstance(y, list) else [y] for y in map(run, batches))
+    return [np.concatenate(part) for part in zip(*outputs, strict=True)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from catdog_helpers.runs import load_split
-from catdog_helpers.saving import read_json
+from catdog_helpers.data.runs import load_run
+from catdog_helpers.machine.files import read_json
 
 OF_THE_SPLIT = ("split_sha256", "image_size", "class_names")
 METHODS = {  # the usual name, and the notebook that measures it
@@ -34,9 +34,9 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
         FileNotFoundError: If a needed one is missing, with its notebook.
     """
     out = Path(out)
-    *_, info = load_split(out)
+    info = load_run(out).info
     results = {}
-    for path in sorted((out / "results").glob("*.json")):
+    for path in sorted((out / "results").glob("[!.]*.json")):
         results[path.stem] = read_json(path)
     first = results.get("bottleneck", {})
     for name, result in [*results.items()]:

@@ -2,17 +2,22 @@
 
 import hashlib
 import json
-import os
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.cards import PREPROCESSING, check_card
-from catdog_helpers.data.archive import sha256_of
+from catdog_helpers.data.images import DECODER
 from catdog_helpers.machine.failures import first_line
+from catdog_helpers.machine.files import replacing, sha256_of, write_json
+
+# What `read_image` gives and every model here takes
+PREPROCESSING = f"read_image {DECODER}: RGB in [0, 255], squared, bicubic"
+ANY_SIZE = (None, None, 3)
+MAX_IMAGE_SIZE = 4096  # pixels; a foreign card could ask for any memory
+
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
@@ -20,7 +25,7 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 def save_model(
     model, path: str | Path, card: dict, uncertainty: dict | None = None
 ) -> dict:
-    """Save a model and, beside it, its card; neither is ever half written.
+    """Save a model and, beside it, its card, atomically.
 
     Args:
         model: A `keras.Model` from raw RGB in [0, 255] to probabilities.
@@ -41,15 +46,14 @@ def save_model(
     card = card | {"weights_sha256": weights_sha256(model)}
     card |= {"preprocessing": PREPROCESSING, "versions": versions()}
     check_card(card, path.with_suffix(".json"), model)
-    if uncertainty is not None:
-        partial = path.with_name(f"{path.stem}.partial.npz")
-        np.savez_compressed(partial, **uncertainty)
-        card["uncertainty_sha256"] = sha256_of(partial)
-        os.replace(partial, path.with_suffix(".npz"))
-    partial = path.with_name(f"{path.stem}.partial.keras")
-    model.save(partial)
-    os.replace(partial, path)
-    write_json(path.with_suffix(".json"), card)
+    with ExitStack() as files:  # renamed together, when all are written
+        card_path = files.enter_context(replacing(path.with_suffix(".json")))
+        if uncertainty is not None:
+            arrays = files.enter_context(replacing(path.with_suffix(".npz")))
+            np.savez_compressed(arrays, **uncertainty)
+            card["uncertainty_sha256"] = sha256_of(arrays)
+        model.save(files.enter_context(replacing(path)))
+        write_json(card_path, card)
     return card
 
 
@@ -60,7 +64,7 @@ def load_model(path: str | Path):
         path: The `.keras` file that `save_model` wrote.
 
     Returns:
-        model: The `keras.Model`, compiled for nothing.
+        model: The `keras.Model`, not compiled.
         card: What `save_model` returned.
 
     Raises:
@@ -129,44 +133,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file at one stroke.
-
-    Args:
-        path: The file; it is whole, or as it was before.
-        content: What to write.
-    """
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content; nothing if it is missing, damaged or no object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file at one stroke.
-
-    Args:
-        path: The file; it is whole, or as it was before.
-        text: What to write, in UTF-8.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def read_keras(path: Path):
     """Load a `.keras` file, or raise ValueError with one line."""
     import keras
@@ -203,3 +169,42 @@ def weights_sha256(model) -> str:
         digest.update(f"{weight.shape}{weight.dtype}".encode())
         digest.update(weight.tobytes())
     return digest.hexdigest()
+
+
+def check_card(card: dict, path: Path, model=None) -> None:
+    """Check that a card is one, and that of the model.
+
+    Args:
+        card: What the `.json` file holds, or shall hold.
+        path: Its place, for the message.
+        model: The `keras.Model`; without it, only the card is checked.
+
+    Raises:
+        ValueError: If not, with the first thing that is wrong.
+    """
+    for key, wanted in _problems(card, model):
+        got = card.get(key) if isinstance(card, dict) else card
+        raise ValueError(
+            f"{path} is not this model's card: `{key}` must be {wanted}. "
+            f"Received: {got!r:.99}"
+        )
+
+
+def _problems(card: dict, model):
+    """Yield what is wrong, first things first: a key, and what it must be."""
+    if not isinstance(card, dict):
+        yield "class_names", "there"
+    names, size = card.get("class_names"), card.get("image_size")
+    named = isinstance(names, list) and all(isinstance(n, str) for n in names)
+    if not (named and len(set(names) - {""}) == len(names) > 1):
+        yield "class_names", "two or more different names"
+    if type(size) is not int or not 0 < size <= MAX_IMAGE_SIZE:
+        yield "image_size", f"a number of pixels, 1 to {MAX_IMAGE_SIZE}"
+    if card.get("preprocessing") != PREPROCESSING:
+        yield "preprocessing", f"{PREPROCESSING!r} (else train it again)"
+    if not isinstance(card.get("weights_sha256"), str):
+        yield "weights_sha256", "the hash of its weights"
+    if model and model.output_shape != (None, len(names)):
+        yield "class_names", f"one for each output of {model.output_shape}"
+    if model and model.input_shape[1:] not in ((size, size, 3), ANY_SIZE):
+        yield "image_size", f"that of the input, {model.input_shape}"

@@ -1,28 +1,37 @@
-"""Go on with a training that was interrupted."""
+"""Train a network: go on after an interruption, time it, weigh classes."""
 
 import hashlib
 import json
 import os
+import time
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 
 from catdog_helpers.machine.backend import random_state, set_random_state
+from catdog_helpers.machine.devices import on_devices
 from catdog_helpers.machine.failures import explain_memory
+from catdog_helpers.machine.files import replacing
+from catdog_helpers.machine.persist import lasting
+from catdog_helpers.machine.precision import with_precision
 from catdog_helpers.saving import weights_sha256
+
+UNEVEN = 3  # times as many images as the smallest class: then weights help
 
 
 class Checkpoint(keras.callbacks.Callback):
     """Keep the state of a training after each epoch, and go on from there.
 
     Use it around `fit` (`with checkpoint:`), as the last of its callbacks,
-    with `initial_epoch=checkpoint.epoch`. Its file is replaced at one stroke:
+    with `initial_epoch=checkpoint.epoch`. Its file is replaced atomically:
     whenever the process is killed, it holds a whole epoch. After the last
-    epoch nothing is written: no training goes on with zero epochs. Of
-    several `fit` in a row, with pictures of other sizes, the best weights are
-    the last one's: only its validation losses can be compared.
+    epoch nothing is written: no training goes on with zero epochs. When the
+    block ends, the model has the weights with the least validation loss; of
+    several `fit` in a row, with pictures of other sizes, those of the last
+    `fit`, since only its validation losses can be compared.
 
     Args:
         path: The file, `.npz`: weights, optimizer, history, best weights.
@@ -48,7 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
         key: list | dict | None = None,
     ):
         super().__init__()
-        self.path, self.epochs = Path(path), epochs
+        self.path, self.epochs = lasting(path), epochs
         self.batch_size = batch_size
         parts = [weights_sha256(model), epochs, batch_size, key]
         text = json.dumps(parts, sort_keys=True, default=str)
@@ -64,7 +73,9 @@ class Checkpoint(keras.callbacks.Callback):
         return self
 
     def __exit__(self, kind, error, traceback):
-        """Say in one line what stopped the training, and how it goes on."""
+        """Restore the best weights, or say in one line what stopped `fit`."""
+        if kind is None:
+            self.model.set_weights(self._best)
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(
                 f"stopped after epoch {self.epoch} of {self.epochs}: run the "
@@ -110,12 +121,8 @@ class Checkpoint(keras.callbacks.Callback):
         if self.epoch < self.epochs and not self.model.stop_training:
             self._save()
 
-    def restore_best(self) -> None:
-        """Give the model the weights with the least validation loss."""
-        self.model.set_weights(self._best)
-
     def remove(self) -> None:
-        """Delete the file: the model it was for is saved."""
+        """Delete the file, when the trained model is saved."""
         self.path.unlink(missing_ok=True)
 
     def _variables(self) -> list:
@@ -145,13 +152,11 @@ class Checkpoint(keras.callbacks.Callback):
             for part, values in parts.items()
             for i, array in enumerate(values)
         }
-        partial = self.path.with_name(f"{self.path.stem}.partial.npz")
         try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(partial, known=json.dumps(known), **arrays)
-            os.replace(partial, self.path)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path) as partial:
+                np.savez(partial, known=json.dumps(known), **arrays)
         except OSError as error:  # e.g. a full disk: the one before stays
-            partial.unlink(missing_ok=True)
             reason = f"epoch {self.epoch} could not be kept in {self.path}"
             warnings.warn(f"{reason}: {error.strerror}", stacklevel=2)
 
@@ -174,3 +179,68 @@ def _read(path: Path, key: str) -> tuple | None:
         why = f"is damaged ({error})"
     warnings.warn(f"{path} {why}: starts at epoch 1", stacklevel=4)
     return None
+
+
+def class_weights(labels: np.ndarray) -> dict[int, float] | None:
+    """Weigh the classes of uneven data, so that each counts the same.
+
+    Args:
+        labels: Shape `(n,)`, class numbers of the training images.
+
+    Returns:
+        For `fit(class_weight=...)`: class number to weight, on average 1 an
+        image. `None` if no class has 3 times as many images as another.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.max() <= UNEVEN * counts.min():
+        return None
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    return dict(zip(classes.tolist(), weights.tolist(), strict=True))
+
+
+class TimeHistory(keras.callbacks.Callback):
+    """Note in each epoch of the history the `seconds` since training began.
+
+    Put it first among the callbacks, so that the others see the seconds.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        """Note the time.
+
+        Args:
+            epoch: Its number, from 0.
+            logs: What `fit` measured; `seconds` is added.
+        """
+        logs["seconds"] = time.perf_counter() - self._start
+
+
+def for_training(model, precision: str | None = None):
+    """Copy a model to the number format and the devices of this machine.
+
+    Args:
+        model: A `keras.Model`, before it is compiled.
+        precision: The number format, if not the one `use_backend` was told.
+
+    Returns:
+        A copy that computes as `use_backend` was told; the model itself if it
+        does so already.
+    """
+    number = os.environ.get("CATDOG_DEVICES")
+    fast = with_precision(model, precision)
+    return on_devices(fast, int(number) if number else None)
+
+
+def for_saving(model):
+    """Copy a trained model back to one device and to float32.
+
+    Args:
+        model: What `for_training` returned, trained.
+
+    Returns:
+        A copy that runs anywhere; the model itself if it does so already.
+    """
+    return with_precision(on_devices(model), "float32")

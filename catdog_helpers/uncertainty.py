@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from catdog_helpers.deploy.parity import in_batches
+from catdog_helpers.models import in_batches
 
 REFUSED = 0.01  # share of good validation images that may be "not sure"
 # Of 32, 64 and 128 components the smaller two refused fewer good photographs

@@ -103,9 +103,9 @@ def save_method(out: Path, method: str, seed: int = 0, **options) -> dict:
     import keras
     from keras import layers
 
+    from catdog_helpers.data.runs import load_run
     from catdog_helpers.data.splits import split_rows
     from catdog_helpers.evaluation import save_result
-    from catdog_helpers.runs import load_split
 
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
@@ -116,7 +116,8 @@ def save_method(out: Path, method: str, seed: int = 0, **options) -> dict:
             layers.Dense(2, activation="softmax"),
         ]
     )
-    images, manifest, _ = load_split(out)
+    run = load_run(out)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     y = model.predict_on_batch(images[test].astype("float32"))
     history = {"loss": [1.0], "val_loss": [1.0], "seconds": [1.5]}

@@ -12,8 +12,8 @@ from packaging.version import Version
 
 from catdog_helpers import bases
 from catdog_helpers.bases import BASES, default_cut, load_base
+from catdog_helpers.models import cut_base
 from catdog_helpers.saving import weights_sha256
-from catdog_helpers.transfer import split_base
 
 APPLICATIONS = [name for name in BASES if BASES[name].module]
 
@@ -72,7 +72,7 @@ def test_every_base_is_cut_at_its_default_and_joined_again(name):
     side = 96 if name in ("InceptionV3", "Xception") else 64
     base = load_base(name, None, image_size=side)
     assert not base.trainable_weights
-    front, back = split_base(base, default_cut(name))
+    front, back = cut_base(base, default_cut(name))
     assert back.count_params() > 0.1 * base.count_params()  # a block at least
     x = pixels(side, 1)
     np.testing.assert_allclose(
@@ -130,7 +130,7 @@ def test_a_base_enlarges_the_images_itself(base, request):
     x = pixels(48)
     expected = run(plain, run(layers.Resizing(64, 64), x))
     np.testing.assert_allclose(run(enlarging, x), expected, atol=1e-6)
-    front, back = split_base(enlarging, default_cut(base))
+    front, back = cut_base(enlarging, default_cut(base))
     np.testing.assert_allclose(run(back, run(front, x)), expected, atol=1e-6)
 
 
@@ -144,7 +144,7 @@ def test_a_resolution_that_the_images_have_changes_nothing(vgg16):
 @pytest.mark.parametrize("kind", ["saved", "saved_sequential"])
 def test_a_saved_base_of_any_size_can_be_cut(cut, kind, request):
     base = load_base(request.getfixturevalue(kind))
-    front, back = split_base(base, cut)
+    front, back = cut_base(base, cut)
     for side in (16, 24):
         x = pixels(side)
         np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))
@@ -153,7 +153,7 @@ def test_a_saved_base_of_any_size_can_be_cut(cut, kind, request):
 def test_without_a_cut_all_is_front(saved):
     base = load_base(saved)
     assert default_cut(saved) is None
-    front, back = split_base(base, default_cut(saved))
+    front, back = cut_base(base, default_cut(saved))
     x = pixels(16)
     np.testing.assert_array_equal(run(front, x), run(base, x))
     np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))
@@ -161,7 +161,7 @@ def test_without_a_cut_all_is_front(saved):
 
 
 def test_parts_share_their_layers_with_the_base(vgg16):
-    front, back = split_base(vgg16, "block4_pool")
+    front, back = cut_base(vgg16, "block4_pool")
     assert front.layers[-1] is vgg16.get_layer("block4_pool")
     assert back.layers[-1] is vgg16.layers[-1]
     assert len(front.weights) + len(back.weights) == len(vgg16.weights)
@@ -177,7 +177,7 @@ def test_parts_share_their_layers_with_the_base(vgg16):
 )
 def test_an_unknown_layer_is_said_with_those_there_are(vgg16, cut, message):
     with pytest.raises(ValueError, match=message) as caught:
-        split_base(vgg16, cut)
+        cut_base(vgg16, cut)
     assert "block5_pool" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -187,7 +187,7 @@ def test_a_cut_that_a_path_leads_around_is_refused():
     x = layers.Conv2D(3, 3, padding="same", name="inside")(inputs)
     base = keras.Model(inputs, layers.Add()([x, inputs]))
     with pytest.raises(ValueError, match="only way .* 'inside'") as caught:
-        split_base(base, "inside")
+        cut_base(base, "inside")
     assert "\n" not in str(caught.value)
 
 
@@ -328,5 +328,5 @@ def test_real_saved_bases_are_taken_as_they_are(shared, name):
     saved = keras.models.load_model(path, compile=False)
     x = pixels(96)
     np.testing.assert_allclose(run(base, x), run(saved, x), rtol=1e-4)
-    front, back = split_base(base, None)
+    front, back = cut_base(base, None)
     np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))

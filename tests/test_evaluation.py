@@ -10,17 +10,22 @@ from conftest import save_method
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
+from catdog_helpers.data.runs import load_run, save_split
 from catdog_helpers.data.splits import split, split_rows
-from catdog_helpers.evaluation import clock, save_result
-from catdog_helpers.metrics import calibration_error, score, wilson_interval
+from catdog_helpers.evaluation import (
+    calibration_error,
+    save_result,
+    score,
+    wilson_interval,
+)
 from catdog_helpers.results import (
     display_name,
     last_method,
     load_results,
     scoreboard,
 )
-from catdog_helpers.runs import load_split, save_split
 from catdog_helpers.saving import load_model, save_model
+from catdog_helpers.training import TimeHistory
 
 HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
 
@@ -115,7 +120,8 @@ def make_model(seed=0, first=()):
 
 
 def save(out, method="scratch_cnn", seed=0, first=(), spoil=0.0, **options):
-    images, manifest, _ = load_split(out)
+    run = load_run(out)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     model = make_model(seed, first)
     probabilities = model.predict_on_batch(images[test].astype("float32"))
@@ -125,7 +131,7 @@ def save(out, method="scratch_cnn", seed=0, first=(), spoil=0.0, **options):
 
 def test_a_result_holds_all_that_is_needed_to_judge_it(run_dir):
     result = save(run_dir, base="/some/own.keras", weights="/w/mine.h5")
-    *_, info = load_split(run_dir)
+    info = load_run(run_dir).info
     assert result["method"] == "scratch_cnn"
     assert result["dataset"] == "tiny"
     assert (result["base"], result["weights"]) == ("own.keras", "mine.h5")
@@ -151,7 +157,8 @@ def test_a_result_tells_to_what_the_model_enlarges_the_images(run_dir):
 
 def test_a_result_is_measured_on_the_test_images(run_dir):
     result = save(run_dir)
-    images, manifest, _ = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     model, card = load_model(run_dir / result["model"])
     y = model.predict_on_batch(images[test].astype("float32"))
@@ -163,7 +170,8 @@ def test_a_result_is_measured_on_the_test_images(run_dir):
 
 @pytest.mark.parametrize("mistake", ["other weights", "swapped", "raw"])
 def test_a_model_that_does_not_repeat_its_figures_is_refused(run_dir, mistake):
-    images, manifest, _ = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     model = make_model()
     model.set_weights([9 * w for w in model.get_weights()])  # sure of itself
@@ -200,7 +208,8 @@ def test_results_come_in_the_order_of_the_series(run_dir):
 
 def test_a_result_of_another_split_is_left_out_with_a_warning(run_dir):
     save(run_dir, "scratch_cnn")
-    images, manifest, info = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest, info = run.images, run.manifest, run.info
     other = split(manifest, train=24, validation=8, test=8, seed=1)
     names = {"dataset": "tiny", "folder": info["folder"]}
     save_split(run_dir, images, other, **names, seed=1)
@@ -279,7 +288,8 @@ def test_scoreboard_has_a_line_for_each_method(run_dir):
 
 
 def test_weights_that_were_frozen_do_not_count_as_trained(run_dir):
-    images, manifest, _ = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     model = make_model()
     front = keras.Sequential(model.layers[:2])
@@ -368,7 +378,9 @@ def test_clock_notes_seconds_in_each_epoch():
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = np.zeros((4, 16, 16, 3)), np.array([0, 1, 0, 1])
     start = time.perf_counter()
-    history = model.fit(x, y, epochs=3, verbose=0, callbacks=[clock()]).history
+    history = model.fit(
+        x, y, epochs=3, verbose=0, callbacks=[TimeHistory()]
+    ).history
     seconds = history["seconds"]
     assert len(seconds) == 3
     assert 0 < seconds[0] < seconds[1] < seconds[2]

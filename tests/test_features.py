@@ -8,9 +8,10 @@ import pytest
 from keras import layers
 
 from catdog_helpers import features as module
+from catdog_helpers.data.manifest import provenance
+from catdog_helpers.data.runs import load_run
 from catdog_helpers.data.splits import split_rows
-from catdog_helpers.features import extract_features, provenance
-from catdog_helpers.runs import load_split
+from catdog_helpers.features import extract_features
 
 
 def make_model(scale=1 / 255, size=None, seed=0):
@@ -23,12 +24,12 @@ def make_model(scale=1 / 255, size=None, seed=0):
 
 @pytest.fixture
 def images(run_dir):
-    return load_split(run_dir)[0]
+    return load_run(run_dir).images
 
 
 @pytest.fixture
 def rows(run_dir):
-    return np.sort(np.concatenate(split_rows(load_split(run_dir)[1])[1:]))
+    return np.sort(np.concatenate(split_rows(load_run(run_dir).manifest)[1:]))
 
 
 @pytest.fixture

@@ -8,12 +8,8 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from catdog_helpers.guards import (
-    check_raw_rgb,
-    check_split,
-    guard_weights,
-)
-from catdog_helpers.runs import load_split, save_split
+from catdog_helpers.data.runs import check_split, load_run, save_split
+from catdog_helpers.guards import check_raw_rgb, guard_weights
 from catdog_helpers.saving import save_model
 
 X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
@@ -185,7 +181,7 @@ def test_raw_images_pass(x):
 
 @pytest.fixture
 def manifest(run_dir) -> pd.DataFrame:
-    return load_split(run_dir)[1]
+    return load_run(run_dir).manifest
 
 
 NAMES = ["cat", "dog"]
@@ -220,7 +216,8 @@ def test_another_order_of_classes_is_refused(manifest):
 
 
 def test_a_leaking_split_is_not_written(run_dir, manifest):
-    stored, _, info = load_split(run_dir)
+    run = load_run(run_dir)
+    stored = run.images
     before = (run_dir / "manifest.csv").read_bytes()
     manifest["group"] = 0
     with pytest.raises(ValueError, match="two sides"):
@@ -232,7 +229,7 @@ def test_a_leaking_split_is_not_read(run_dir, manifest):
     manifest["group"] = 0
     manifest.to_csv(run_dir / "manifest.csv", index=False)
     with pytest.raises(ValueError, match="two sides"):
-        load_split(run_dir)
+        load_run(run_dir)
 
 
 def test_classes_of_another_order_are_not_read(run_dir):
@@ -240,7 +237,7 @@ def test_classes_of_another_order_are_not_read(run_dir):
     info = json.loads(path.read_text())
     path.write_text(json.dumps(info | {"class_names": NAMES[::-1]}))
     with pytest.raises(ValueError, match="everywhere"):
-        load_split(run_dir)
+        load_run(run_dir)
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b", "c"], ["a", "a"]])

@@ -7,12 +7,13 @@ import pytest
 from conftest import picture
 
 from catdog_helpers.plots import (
+    plot_data_size,
     plot_heat_maps,
     plot_history,
     plot_images,
+    plot_scoreboard,
     use_fonts,
 )
-from catdog_helpers.plots_compare import plot_data_size, plot_scoreboard
 
 HISTORY = {
     "accuracy": [0.5, 0.7, 0.8],

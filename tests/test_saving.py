@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+from catdog_helpers.machine.files import write_json
 from catdog_helpers.saving import (
     load_model,
     save_model,
     versions,
     weights_sha256,
-    write_json,
 )
 
 CARD = {"class_names": ["猫", "dog"], "image_size": 16}

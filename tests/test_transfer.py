@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from catdog_helpers.transfer import build_head, join, split_base, unfreeze
+from catdog_helpers.models import build_head, cut_base, join, unfreeze
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_head_gives_probabilities_of_any_number_of_classes(n_classes):
 
 
 def test_joined_model_equals_its_parts(base, x):
-    front, back = split_base(base, "cut")
+    front, back = cut_base(base, "cut")
     head = build_head((6,), 3)
     expected = head.predict_on_batch(base.predict_on_batch(x).mean((1, 2)))
     for model, source in (
@@ -62,7 +62,7 @@ def test_joined_model_equals_its_parts(base, x):
 
 
 def test_joined_model_survives_saving(base, x, tmp_path):
-    model = join(*split_base(base, "cut"), build_head((6,), 2))
+    model = join(*cut_base(base, "cut"), build_head((6,), 2))
     model.save(tmp_path / "joined.keras")
     again = keras.models.load_model(tmp_path / "joined.keras")
     assert [part.name for part in again.layers] == [
@@ -83,7 +83,7 @@ def fit(model, x, n_classes=2):
 
 def test_training_a_head_on_a_frozen_base_moves_the_head_alone(base, x):
     head = build_head((6,), 2)
-    model = join(*split_base(base, "cut"), head)
+    model = join(*cut_base(base, "cut"), head)
     before = numpy(base.weights), numpy(head.trainable_weights)
     fit(model, x)
     assert not any(moved(base.weights, before[0]))
@@ -94,7 +94,7 @@ def test_training_a_head_on_a_frozen_base_moves_the_head_alone(base, x):
 def test_opened_weights_move_and_frozen_normalisation_does_not(
     base, x, reloaded, tmp_path
 ):
-    whole = join(*split_base(base, "cut"), build_head((6,), 2))
+    whole = join(*cut_base(base, "cut"), build_head((6,), 2))
     if reloaded:
         whole.save(tmp_path / "whole.keras")
         whole = keras.models.load_model(tmp_path / "whole.keras")
@@ -116,7 +116,7 @@ def test_opened_weights_move_and_frozen_normalisation_does_not(
 
 
 def test_unfreeze_opens_all_but_batch_normalisation(base, x):
-    front, back = split_base(base, "cut")
+    front, back = cut_base(base, "cut")
     copy = keras.models.clone_model(back)  # its own flag is True already
     copy.set_weights(back.get_weights())
     tail = join(copy, build_head((6,), 2))

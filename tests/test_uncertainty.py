@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+from catdog_helpers.data.runs import load_run
 from catdog_helpers.data.splits import split_rows
 from catdog_helpers.evaluation import save_result
-from catdog_helpers.models import build_cnn
+from catdog_helpers.models import build_cnn, build_head, join
 from catdog_helpers.prediction.predictor import predict
-from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model, load_uncertainty
-from catdog_helpers.transfer import build_head, join
 from catdog_helpers.uncertainty import (
     calibrate,
     distance,
@@ -115,7 +114,8 @@ def test_features_of_the_scratch_cnn():
 
 def save(out):
     keras.utils.set_random_seed(0)
-    images, manifest, _ = load_split(out)
+    run = load_run(out)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     model = build_cnn(16, 2, widths=(8, 16))
     probabilities = model.predict_on_batch(images[test].astype("float32"))
@@ -129,7 +129,8 @@ def test_a_result_learns_when_it_is_not_sure(run_dir):
     model, card = load_model(path)
     kept = load_uncertainty(path, card)
     assert path.with_suffix(".npz").stat().st_size < 1_000_000
-    images, manifest, _ = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest = run.images, run.manifest
     labels = manifest.label.to_numpy()
     train, validation, test = split_rows(manifest)
     expected = measure_uncertainty(model, images, labels, train, validation)

@@ -51,7 +51,12 @@ def run(
     from catdog_helpers import default_cut, use_backend
 
     try:
-        use_backend(dials.get("BACKEND"))  # for the kernels, too
+        use_backend(  # for the kernels, too
+            dials.get("BACKEND"),
+            precision=dials.get("PRECISION"),
+            devices=dials.get("DEVICES"),
+            persist=dials.get("PERSIST"),
+        )
     except ValueError as error:
         raise DialError(error) from None
     numbers = dials.get("NOTEBOOKS", [1, 2, 3, 4, 5])
@@ -64,7 +69,7 @@ def run(
     loaded = [nbformat.read(path, as_version=4) for path in paths]
     values = {"DATA": str(ROOT / "data"), **dials}
     used = {"DATASET", "BASE", "IMAGE_SIZE", "NOTEBOOKS", "OUT", "BACKEND"}
-    used |= SAMPLE_DIALS.keys()
+    used |= SAMPLE_DIALS.keys() | {"PRECISION", "DEVICES", "PERSIST"}
     used.update(*[inject(notebook, values) for notebook in loaded])
     unused = sorted(dials.keys() - used)
     if unused and notebooks:  # the series has a place for each dial
@@ -175,7 +180,8 @@ def _shown(path: str | Path) -> str:
 
 
 def _report(out: Path):
-    from catdog_helpers import last_method, load_results, to_scores
+    from catdog_helpers import last_method, load_results
+    from catdog_helpers.results import to_scores
 
     results = load_results(out)
     if results:  # else only notebook 01 has run

@@ -1,7 +1,5 @@
 """Unpack archives of images: whole, inside their folder, or not at all."""
 
-import errno
-import hashlib
 import json
 import shutil
 import stat
@@ -15,13 +13,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm import tqdm
 
+from catdog_helpers.machine.files import require_space, sha256_of
+
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2")
 DOCUMENTS = (".txt", ".md", ".pdf", ".docx", "license", "licence", "readme")
 CLUTTER = ("__macosx", "thumbs.db", "desktop.ini")
 MARKER = ".complete.json"  # in a finished folder: made from what, how much
 MAX_FILES, MAX_BYTES, MAX_RATIO = 1_000_000, 50 * 2**30, 100
-SPARE_BYTES = 200 * 2**20  # a disk is never filled to its last byte
 
 
 def unpack(archives: list[Path], folder: Path) -> Path:
@@ -83,24 +82,6 @@ def is_complete(folder: Path, made_from: dict | None = None) -> bool:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
     return made_from in (None, source) and marker == _count(folder)
-
-
-def require_space(folder: Path, n_bytes: int) -> None:
-    """Raise OSError unless `n_bytes` and some spare fit where `folder` is."""
-    free, needed = shutil.disk_usage(folder).free, n_bytes + SPARE_BYTES
-    if free < needed:
-        raise OSError(
-            errno.ENOSPC,
-            f"The disk of {folder} is too full. Received: {free / 1e6:,.0f} MB "
-            f"free of the {needed / 1e6:,.0f} MB needed. Free some or choose "
-            "another data_dir, and run again to go on.",
-        )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_problem(path: Path, size: int | None, sha256: str | None) -> str:

@@ -1,6 +1,13 @@
 """Count and name what `prepare` found in a folder of photographs."""
 
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
+
+from catdog_helpers.data.images import DECODER
 
 
 def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -53,3 +60,46 @@ def has_other_label(manifest: pd.DataFrame) -> pd.Series:
     """
     labels = manifest.groupby("group")["class"].transform("nunique")
     return (manifest.status == "ok") & (labels > 1)
+
+
+def images_key(manifest: pd.DataFrame, image_size: int) -> str:
+    """Hash what `images.npy` depends on: the files' bytes, order and size."""
+    text = f"{DECODER} {image_size} {' '.join(manifest.sha256)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
+    """Write a manifest, whose file names may hold bytes that are no text."""
+    manifest.to_csv(path, index=False, errors="surrogateescape")
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Read a manifest that `prepare` or `save_split` wrote.
+
+    Args:
+        path: The CSV file.
+
+    Returns:
+        One row per file; empty cells are empty strings.
+    """
+    text = ["path", "class", "sha256", "format", "mode", "status", "reason"]
+    dtypes = dict.fromkeys([*text, "given_split", "split"], object)
+    return pd.read_csv(
+        path,
+        dtype=dtypes,
+        keep_default_na=False,
+        encoding_errors="surrogateescape",
+    )
+
+
+def provenance(array: np.ndarray) -> dict:
+    """Tell where a memory-mapped array comes from.
+
+    Args:
+        array: Prepared images or extracted features.
+
+    Returns:
+        `key`, the hash of what it depends on; for features also `parts` of
+        that hash and `seconds` that it took to compute them.
+    """
+    return json.loads(Path(array.filename).with_suffix(".json").read_text())

@@ -14,13 +14,26 @@ import pandas as pd
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from catdog_helpers.data.archive import require_space, sha256_of
 from catdog_helpers.data.copies import difference_hash, group_copies
-from catdog_helpers.data.images import open_image, read_bytes, to_square
+from catdog_helpers.data.images import (
+    DECODER,
+    open_image,
+    read_bytes,
+    to_square,
+)
 from catdog_helpers.data.layout import index_images
-from catdog_helpers.saving import read_json, write_json
+from catdog_helpers.data.manifest import (
+    images_key,
+    read_manifest,
+    write_manifest,
+)
+from catdog_helpers.machine.files import (
+    read_json,
+    require_space,
+    sha256_of,
+    write_json,
+)
 
-VERSION = 1  # raise it when the same file would give other pixels or columns
 AT_ONCE = 8  # photographs that a thread decodes before it reports
 
 
@@ -71,48 +84,18 @@ def prepare(
             require_space(dataset_dir, len(files) * image_size**2 * 3)
             partial = Path(f"{target}.partial-{uuid.uuid4().hex[:8]}")
             partial.mkdir()
-            why = "files" if old.get("version") == VERSION else "code version"
+            why = "files" if old.get("version") == DECODER else "code version"
             changed = f" (changed: {why})" if old else ""
             options = image_size, workers, changed
             manifest = _decode_all(folder, files, partial, *options)
             write_manifest(manifest, partial / "manifest.csv")
             key = images_key(manifest, image_size)
-            record = {"listing": listing, "key": key, "version": VERSION}
+            record = {"listing": listing, "key": key, "version": DECODER}
             write_json(partial / "images.json", record)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
     images = np.load(target / "images.npy", mmap_mode="r")
     return images, read_manifest(target / "manifest.csv")
-
-
-def images_key(manifest: pd.DataFrame, image_size: int) -> str:
-    """Hash what `images.npy` depends on: the files' bytes, order and size."""
-    text = f"{VERSION} {image_size} {' '.join(manifest.sha256)}"
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
-    """Write a manifest, whose file names may hold bytes that are no text."""
-    manifest.to_csv(path, index=False, errors="surrogateescape")
-
-
-def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Read a manifest that `prepare` or `save_split` wrote.
-
-    Args:
-        path: The CSV file.
-
-    Returns:
-        One row per file; empty cells are empty strings.
-    """
-    text = ["path", "class", "sha256", "format", "mode", "status", "reason"]
-    dtypes = dict.fromkeys([*text, "given_split", "split"], object)
-    return pd.read_csv(
-        path,
-        dtype=dtypes,
-        keep_default_na=False,
-        encoding_errors="surrogateescape",
-    )
 
 
 def _decode_all(folder, files, partial, image_size, workers, changed):
@@ -177,7 +160,7 @@ def decode_one(path, images: np.ndarray, row: int, read=read_bytes) -> dict:
 
 def _listing(folder: Path, files: pd.DataFrame) -> str:
     """Hash names, sizes and times: changes when a file of the folder does."""
-    digest = hashlib.sha256(f"{VERSION}".encode())
+    digest = hashlib.sha256(f"{DECODER}".encode())
     for row in files.itertuples():
         path = os.path.join(folder, row.path)
         # A link that leads nowhere is listed, too, and then rejected.
@@ -189,7 +172,7 @@ def _listing(folder: Path, files: pd.DataFrame) -> str:
 
 def _same_bytes(folder: Path, files: pd.DataFrame, target: Path) -> bool:
     """Tell if files that look changed, being copies, are as prepared."""
-    if _recorded(target).get("version") != VERSION:
+    if _recorded(target).get("version") != DECODER:
         return False
     known = read_manifest(target / "manifest.csv")
     columns = {"path": "path", "class": "class", "split": "given_split"}

@@ -12,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from catdog_helpers.data.archive import building, is_complete, sha256_of, unpack
+from catdog_helpers.data.archive import building, is_complete, unpack
 from catdog_helpers.data.download import download, is_safe
+from catdog_helpers.machine.files import sha256_of
+from catdog_helpers.machine.persist import restore
 
 # The archives of each dataset: bytes, images in it, SHA-256. Bytes and hashes
 # are those that TensorFlow Datasets 4.9.10 checks; Google publishes no hash.
@@ -81,6 +83,7 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
         OSError: If it cannot be downloaded or written.
     """
     target, name = dataset_dir(dataset, data_dir), str(dataset)
+    restore(data_dir)
     if name in NAMES and name not in SOURCES:
         return _draw_sample(name, target)
     if name in SOURCES or is_safe(name):

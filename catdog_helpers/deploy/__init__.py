@@ -1,1 +1,11 @@
-"""deploy."""
+"""Take a model to where there is no Keras: a file, a phone, a web page."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "exporting": ["export", "run_images"],
+        "parity": ["run_exported"],
+    },
+)

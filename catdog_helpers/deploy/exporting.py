@@ -7,18 +7,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from catdog_helpers.data.splits import split_rows
+from catdog_helpers.data.runs import load_run
 from catdog_helpers.deploy.formats import FILES, explain, write_file
-from catdog_helpers.deploy.parity import (
-    check_parity,
-    compare,
-    in_batches,
-    run_exported,
-)
+from catdog_helpers.deploy.parity import check_parity, compare, run_exported
 from catdog_helpers.deploy.webpage import write_page
+from catdog_helpers.machine.files import write_json
+from catdog_helpers.models import in_batches
 from catdog_helpers.prediction.predictor import BORDER
-from catdog_helpers.runs import load_split
-from catdog_helpers.saving import load_model, load_uncertainty, write_json
+from catdog_helpers.saving import load_model, load_uncertainty
 from catdog_helpers.uncertainty import with_distance
 
 N_PARITY, N_CALIBRATION = 1000, 200  # images taken from a run
@@ -123,11 +119,10 @@ def run_images(model_path: str | Path, split: str, n: int) -> np.ndarray:
     Raises:
         FileNotFoundError: If the model lies in no run.
     """
-    images, manifest, _ = load_split(Path(model_path).resolve().parents[1])
-    train, validation, test = split_rows(manifest)
-    rows = {"train": train, "validation": validation, "test": test}[split]
+    run = load_run(Path(model_path).resolve().parents[1])
+    rows = getattr(run, split)
     some = np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)
-    return images[rows[some]]
+    return run.images[rows[some]]
 
 
 def _load(model, card, images, uncertainty):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from catdog_helpers.models import in_batches
+
 # Between float32 programs: rounding moves a probability by 1e-5. An int8 file
 # is another model; one below this agreement has lost what it was for.
 MAX_DIFFERENCE = 1e-3
@@ -30,15 +32,6 @@ def run_exported(path: str | Path, images: np.ndarray) -> list[np.ndarray]:
         "": (_open_saved_model, 32),
     }[path.suffix]
     return in_batches(open_file(path), images, batch_size=size)
-
-
-def in_batches(run, images, rows=None, *, batch_size=32) -> list[np.ndarray]:
-    """Run a function over images, or some rows; list what each output gave."""
-    rows = np.arange(len(images)) if rows is None else rows
-    starts = range(0, len(rows), batch_size)
-    batches = (np.float32(images[rows[i : i + batch_size]]) for i in starts)
-    outputs = (y if isinstance(y, list) else [y] for y in map(run, batches))
-    return [np.concatenate(part) for part in zip(*outputs, strict=True)]
 
 
 def compare(expected: list[np.ndarray], found: list[np.ndarray]) -> dict:

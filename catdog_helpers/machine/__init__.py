@@ -1,1 +1,14 @@
-"""machine."""
+"""Fit the machine: framework, number format, devices, memory, files."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "backend": ["use_backend"],
+        "devices": ["on_devices", "use_devices"],
+        "memory": ["peak_memory"],
+        "persist": ["backup", "restore"],
+        "precision": ["best_precision", "with_precision"],
+    },
+)

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +13,18 @@ from catdog_helpers.machine.memory import keep_freed_memory
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def use_backend(name: str | None = None) -> str:
+def use_backend(
+    name: str | None = None,
+    *,
+    precision: str | None = None,
+    devices: int | None = None,
+    persist: str | Path | None = None,
+) -> str:
     """Choose what Keras computes with; call it before `import keras`.
+
+    What is chosen here holds for the whole process and for those that it
+    starts: it is kept in the environment, as KERAS_BACKEND, CATDOG_PRECISION,
+    CATDOG_DEVICES and CATDOG_PERSIST, which also give the defaults.
 
     The process then keeps freed memory for its next use (on Linux, see
     `keep_freed_memory`), and TensorFlow computes with oneDNN, unless the
@@ -24,6 +35,11 @@ def use_backend(name: str | None = None) -> str:
         name: "tensorflow", "jax" or "torch". Defaults to what the
             environment's `KERAS_BACKEND` says, else to the first of them that
             is installed (Colab's TPU machines have no TensorFlow).
+        precision: "float32", "bfloat16" or "float16": what frozen layers and
+            the CNN from scratch compute in. Defaults to the fastest here.
+        devices: How many GPUs share each batch. Defaults to one.
+        persist: A folder that outlives the session, such as one on a mounted
+            drive: see `catdog_helpers.machine.backup`.
 
     Returns:
         The name of the backend in use.
@@ -47,6 +63,10 @@ def use_backend(name: str | None = None) -> str:
             f"the kernel, then choose. Received: {name!r}"
         )
     os.environ["KERAS_BACKEND"] = name
+    chosen = {"PRECISION": precision, "DEVICES": devices, "PERSIST": persist}
+    for key, value in chosen.items():
+        if value is not None:
+            os.environ[f"CATDOG_{key}"] = str(value)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # It warns of every model that is built, as the notebooks do in turn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

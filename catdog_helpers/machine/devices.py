@@ -1,9 +1,13 @@
 """Share the work out among several devices (GPUs) of one machine."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 
-from catdog_helpers.models import copy_layers
+from catdog_helpers.machine.layers import copy_layers
 
 
 def use_devices(number: int | None = None) -> int:
@@ -46,6 +50,19 @@ def use_devices(number: int | None = None) -> int:
             spread(devices=found[:number]) if number else None
         )
     return number or 1
+
+
+@contextmanager
+def all_devices() -> Iterator[None]:
+    """Use the number of devices that `use_backend` was told, within a block."""
+    number = os.environ.get("CATDOG_DEVICES")
+    if number:
+        use_devices(int(number))
+    try:
+        yield
+    finally:
+        if number:
+            use_devices(None)
 
 
 def n_devices() -> int:

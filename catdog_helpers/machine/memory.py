@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 # glibc's malloc.h, mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -32,3 +34,26 @@ def _call(name: str, *arguments: int) -> None:
         function = getattr(ctypes.CDLL(None), name, None)
         if function:
             function(*arguments)
+
+
+def peak_memory() -> float | None:
+    """Give the most memory that the process has held since the last call.
+
+    It is the high-water mark of resident memory (`ru_maxrss`), the whole
+    process with its libraries and the pages of memory-mapped files, without a
+    GPU's. Only Linux can start anew (proc(5), `clear_refs`); elsewhere it is
+    the mark since the process began.
+
+    Returns:
+        MB, or `None` on Windows, which does not tell.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    give_back_freed_memory()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    # Kilobytes on Linux, bytes on macOS: getrusage(2) of either.
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -1,11 +1,12 @@
 """Compute in the number format that the hardware is fast in."""
 
+import os
 from pathlib import Path
 
 import keras
 from keras.layers import InputLayer
 
-from catdog_helpers.models import copy_layers, leaves
+from catdog_helpers.machine.layers import copy_layers, leaves
 
 GPU_TENSOR_CORES = {8: "bfloat16", 7: "float16"}  # by compute capability
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
@@ -24,8 +25,10 @@ def best_precision(model: keras.Model | None = None) -> str:
         model: What to run; `None` for one without depthwise convolutions.
 
     Returns:
-        "float32", "bfloat16" or "float16".
+        What `use_backend` was told, else "float32", "bfloat16" or "float16".
     """
+    if chosen := os.environ.get("CATDOG_PRECISION"):
+        return chosen
     capability = _gpu_capability()
     if capability:
         known = (f for k, f in GPU_TENSOR_CORES.items() if k <= capability)

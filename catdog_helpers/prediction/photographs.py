@@ -1,4 +1,4 @@
-"""Find photographs: files, folders, patterns, zips, addresses, bytes."""
+"""Find photographs: files, folders, patterns, zips, bytes."""
 
 import glob
 import io
@@ -22,7 +22,7 @@ class Photograph(NamedTuple):
     """One photograph, not opened yet.
 
     Attributes:
-        path: Its name in tables: a path, an address, `photos.zip/cat/1.jpg`.
+        path: Its name in tables: a path, `photos.zip/cat/1.jpg`.
         read: Function that gives its bytes or a PIL image, or raises OSError
             or ValueError with the reason.
     """
@@ -32,24 +32,20 @@ class Photograph(NamedTuple):
 
 
 def find_photographs(
-    sources: Source | Iterable[Source], *, allow_urls: bool = False
+    sources: Source | Iterable[Source],
 ) -> Iterator[Photograph]:
     """Find photographs one after the other, without opening any.
 
     Args:
         sources: One or many of: a file (taken whatever its name), a folder
             (searched with all that its folders hold), a pattern with `*`, a
-            zip (its members are read where they are), an https address, the
-            bytes of a file or of a zip, `(name, bytes)`, a PIL image, or
-            the value of an upload button.
-        allow_urls: Whether addresses may be fetched.
+            zip (its members are read where they are), the bytes of a file or
+            of a zip, `(name, bytes)`, a PIL image, or the value of an upload
+            button.
 
     Yields:
         Photographs; those of a folder sorted by path. What cannot be found
         or listed comes too: it fails with the reason when it is read.
-
-    Raises:
-        ValueError: If there is an address and `allow_urls` is false.
     """
     if isinstance(sources, (str, os.PathLike, bytes, Image.Image)):
         sources = [sources]
@@ -63,8 +59,6 @@ def find_photographs(
             source = (printable(name), source)
         if isinstance(source, tuple):
             yield from _in_memory(*source)
-        elif "://" in str(source):
-            yield _at_address(str(source), allow_urls)
         else:
             yield from _at_path(os.path.expanduser(source))
 
@@ -76,17 +70,6 @@ def _in_memory(name: str, source) -> Iterator[Photograph]:
         yield from _in_zip(io.BytesIO(source), name)
     else:
         yield Photograph(name, lambda: source)
-
-
-def _at_address(url: str, allow_urls: bool) -> Photograph:
-    if not allow_urls:
-        raise ValueError(
-            "addresses are fetched only if you say so (--url, in Python "
-            f"allow_urls=True). Received: {url}"
-        )
-    from catdog_helpers.web import fetch_photograph
-
-    return Photograph(url, lambda: fetch_photograph(url))
 
 
 def _at_path(path: str) -> Iterator[Photograph]:
@@ -101,7 +84,10 @@ def _at_path(path: str) -> Iterator[Photograph]:
             if "**" not in path or not os.path.isdir(match):
                 yield from _at_path(match)
     else:
-        yield _failing(path, "no such file")
+        reason = "no such file"
+        if "://" in path:
+            reason = "addresses are not fetched: download the photograph first"
+        yield _failing(path, reason)
 
 
 def _in_folder(folder: str) -> Iterator[Photograph]:

@@ -32,7 +32,6 @@ def predict(
     *,
     batch_size: int = 32,
     mirror: bool = False,
-    allow_urls: bool = False,
     csv: str | Path | None = None,
     sort: str | Path | None = None,
     with_images: bool = False,
@@ -46,11 +45,10 @@ def predict(
         model_path: A model that `save_model` wrote; its class names and image
             size come from the card beside it.
         sources: As for `find_photographs`: files, folders, patterns, zips,
-            https addresses, bytes, PIL images.
+            bytes, PIL images.
         batch_size: Photographs at a time; changes only speed and memory.
         mirror: Average the answers to each photograph and its mirror image;
             takes twice as long.
-        allow_urls: Whether addresses may be fetched.
         csv: A table to write row by row. If it is there, what it has is kept
             and not predicted again: a run that was stopped goes on.
         sort: A folder to copy the photographs to, one folder per verdict.
@@ -67,13 +65,13 @@ def predict(
     Raises:
         FileNotFoundError: If the model or what belongs to it is missing.
         ValueError: If these do not belong together, or `csv` is another
-            table, or there is an address and `allow_urls` is false.
+            table.
         MemoryError: If `batch_size` photographs are too many at a time.
     """
     answer, card = load_predictor(model_path, batch_size, mirror)
     name = f"{card['weights_sha256'][:12]}{' mirrored' if mirror else ''}"
     with Answers(csv, sort, model=name) as answers:
-        found = find_photographs(sources, allow_urls=allow_urls)
+        found = find_photographs(sources)
         found = (p for p in found if p.path not in answers)
         for photograph, x, row in answer(found):
             answers.add(row, photograph)

@@ -1,1 +1,14 @@
-"""study."""
+"""Compare methods, look inside a network, judge a data set."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "advice": ["advise", "learning_curve", "suspect_labels"],
+        "comparison": ["compare_methods", "conclude", "holm", "mcnemar"],
+        "curves": ["images_to_match", "measure_once", "subsets"],
+        "heatmaps": ["heat_map", "log_odds", "value_and_gradient"],
+        "inside": ["cut_model", "nearest_images", "pooled_features"],
+    },
+)

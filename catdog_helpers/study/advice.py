@@ -5,36 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_predict,
+)
 from sklearn.model_selection import learning_curve as sklearn_curve
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
 from catdog_helpers.data.manifest import has_other_label
-from catdog_helpers.metrics import wilson_interval
+from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.study.curves import in_proportion
+from catdog_helpers.training import UNEVEN
 
-UNEVEN = 3  # times as many images as the smallest class: then weights help
 FEW = 10  # test images of a class, below which its accuracy says little
-
-
-def class_weights(labels: np.ndarray) -> dict[int, float] | None:
-    """Weigh the classes of uneven data, so that each counts the same.
-
-    Args:
-        labels: Shape `(n,)`, class numbers of the training images.
-
-    Returns:
-        For `fit(class_weight=...)`: class number to weight, on average 1 an
-        image. `None` if no class has 3 times as many images as another.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    if counts.max() <= UNEVEN * counts.min():
-        return None
-    weights = compute_class_weight("balanced", classes=classes, y=labels)
-    return dict(zip(classes.tolist(), weights.tolist(), strict=True))
 
 
 def learning_curve(
@@ -161,3 +147,49 @@ def advise(
         if len(paths):
             said.append(f"{len(paths):,} {finding}, such as {paths.iloc[0]}.")
     return said if curve is None else [*said, what_more_buys(curve)]
+
+
+def suspect_labels(
+    features: np.ndarray, labels: np.ndarray, *, folds: int = 5, seed: int = 0
+) -> np.ndarray:
+    """List the images whose label another class fits better.
+
+    Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021): each image
+    is judged by a classifier that was not trained on it. It is a suspect if
+    the probability of another class reaches the mean that images labelled so
+    have, and exceeds that of its own label.
+
+    Args:
+        features: Shape `(n, n_features)`.
+        labels: Shape `(n,)`, class numbers.
+        folds: Parts in which the images are judged in turn.
+        seed: Of the parts.
+
+    Returns:
+        Positions in `labels`, the most suspect first. Classes with fewer
+        images than there are folds are passed over.
+    """
+    features = np.asarray(features, dtype=np.float32)
+    _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    judged = np.flatnonzero(counts[own] >= folds)
+    if len(set(own[judged])) < 2:
+        return np.array([], dtype=int)
+    features = features[judged]
+    _, own = np.unique(own[judged], return_inverse=True)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    options = {"cv": parts, "method": "predict_proba"}
+    head = LogisticRegression(C=0.01, max_iter=500)
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        probabilities = cross_val_predict(head, features, own, **options)
+    return judged[_confidently_other(probabilities, own)]
+
+
+def _confidently_other(probabilities: np.ndarray, own: np.ndarray):
+    mean_if_labelled = [
+        probabilities[own == k, k].mean() for k in range(own.max() + 1)
+    ]
+    of_own = probabilities[np.arange(len(own)), own]
+    confident = probabilities >= np.array(mean_if_labelled)
+    others = np.where(confident, probabilities, 0.0).max(axis=1)
+    suspects = np.flatnonzero(others > of_own)
+    return suspects[of_own[suspects].argsort()]

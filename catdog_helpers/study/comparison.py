@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from catdog_helpers.data.splits import split_rows
-from catdog_helpers.metrics import wilson_interval
+from catdog_helpers.data.runs import load_run
+from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.results import display_name, load_results
-from catdog_helpers.runs import load_split
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> dict:
@@ -113,8 +112,8 @@ def compare_methods(
             f"`methods` must be two or more of {list(results)}, those measured "
             f"on this split. Received: {methods}"
         )
-    _, manifest, _ = load_split(out)
-    labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
+    run = load_run(out)
+    labels = run.labels[run.test]
     right = {}
     for name in methods:
         probabilities = np.load(Path(out) / "results" / f"{name}.npy")

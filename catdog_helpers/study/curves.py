@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.saving import write_text
+from catdog_helpers.machine.files import write_text
 
 
 def subsets(

@@ -1,13 +1,14 @@
 """Show which part of a photograph an answer rests on."""
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from scipy.ndimage import gaussian_filter
 
-from catdog_helpers.gradients import value_and_gradient
-from catdog_helpers.study.inside import split_model
+from catdog_helpers.study.inside import cut_model
 
 
 def heat_map(
@@ -24,7 +25,7 @@ def heat_map(
     of it sees far more of the image than its own place.
 
     Args:
-        model: As for `split_model`.
+        model: As for `cut_model`.
         images: Raw RGB in [0, 255], shape `(n, height, width, 3)`.
         class_index: Class number, one for all or one for each image.
             Defaults to the model's answer.
@@ -37,7 +38,7 @@ def heat_map(
         ValueError: If the model is built in another way, or has no such
             class.
     """
-    to_map, to_logits = split_model(model)
+    to_map, to_logits = cut_model(model)
     gradient = value_and_gradient(
         lambda x, chosen: ops.sum(log_odds(to_logits(x), chosen))
     )
@@ -89,3 +90,74 @@ def _one_hot(logits, class_index, batch) -> np.ndarray:
             f"{class_index}"
         )
     return np.eye(n_classes, dtype="float32")[numbers]
+
+
+def value_and_gradient(
+    function: Callable,
+) -> Callable[..., tuple[float, np.ndarray]]:
+    """Make a function give its gradient along with its value.
+
+    Args:
+        function: From one or more float32 tensors to a scalar tensor, written
+            with `keras.ops`, layers and models (call these with
+            `training=False`). For a batch of images it should be the sum of
+            their scores: each image's part is then its own gradient.
+
+    Returns:
+        A function of arrays to the value and its gradient with respect to
+        the first array, of that array's shape. It is compiled at its first
+        call with each shape, where the framework can: make it once, call it
+        often.
+
+    Raises:
+        NotImplementedError: If Keras runs on a framework without gradients.
+    """
+    backend = keras.backend.backend()
+    if backend not in _WITH_GRADIENT:
+        raise NotImplementedError(
+            f"gradients need one of the backends {', '.join(_WITH_GRADIENT)}. "
+            f"Received: KERAS_BACKEND={backend}"
+        )
+    run = _WITH_GRADIENT[backend](function)
+
+    def both(*arrays):
+        # Tensors: an array would be a constant to tf.function, compiled anew
+        tensors = [ops.convert_to_tensor(a, dtype="float32") for a in arrays]
+        value, gradient = run(*tensors)
+        return float(value), ops.convert_to_numpy(gradient)
+
+    return both
+
+
+def _tensorflow(function):
+    import tensorflow as tf
+
+    @tf.function
+    def run(x, *others):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x, *others)
+        return value, tape.gradient(value, x)
+
+    return run
+
+
+def _jax(function):
+    import jax
+
+    return jax.jit(jax.value_and_grad(function))
+
+
+def _torch(function):
+    import torch
+
+    def run(x, *others):
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            value = function(x, *others)
+        return value.detach(), torch.autograd.grad(value, x)[0]
+
+    return run
+
+
+_WITH_GRADIENT = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

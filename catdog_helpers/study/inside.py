@@ -8,11 +8,11 @@ from keras import layers, ops
 from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
+from catdog_helpers.machine.layers import leaves
 from catdog_helpers.machine.precision import best_precision
-from catdog_helpers.models import leaves
 
 
-def split_model(model) -> tuple[keras.Model, Callable]:
+def cut_model(model) -> tuple[keras.Model, Callable]:
     """Split a model where its last feature map is averaged over the image.
 
     The layers are shared, not copied.
@@ -61,7 +61,7 @@ def pooled_features(
     is used again, and what is new is kept.
 
     Args:
-        model: As for `split_model`.
+        model: As for `cut_model`.
         images: Memory-mapped images that `prepare` returned.
         rows: Which of them to run, in rising order.
         precision: To compute in; `None` for `best_precision`.
@@ -70,7 +70,7 @@ def pooled_features(
         Memory-mapped array of shape `(n, n_features)`, float16, zero in rows
         that were not asked for.
     """
-    to_map, _ = split_model(model)
+    to_map, _ = cut_model(model)
     given = {"precision": precision or best_precision(model)}
     parts = [part for part in to_map.layers if isinstance(part, keras.Model)]
     if parts and parts[0].name == "front":

@@ -15,8 +15,14 @@ from PIL import Image
 
 from catdog_helpers.data import prepared as module
 from catdog_helpers.data.images import read_image
-from catdog_helpers.data.manifest import has_other_label, is_odd, summarize
-from catdog_helpers.data.prepared import prepare, read_manifest, write_manifest
+from catdog_helpers.data.manifest import (
+    has_other_label,
+    is_odd,
+    read_manifest,
+    summarize,
+    write_manifest,
+)
+from catdog_helpers.data.prepared import prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,7 +188,7 @@ def test_other_code_prepares_again_and_says_so(
 ):
     folder = photographs(tmp_path / "photos", {"a": 2, "b": 2})
     prepare(folder, tmp_path / "data", 8)
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
     prepare(folder, tmp_path / "data", 8)
     assert "decode (changed: code version)" in capsys.readouterr().err
 

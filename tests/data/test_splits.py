@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from catdog_helpers.data.prepared import prepare
+from catdog_helpers.data.runs import load_run, save_split
 from catdog_helpers.data.splits import (
     SPLITS,
     split,
@@ -18,7 +19,6 @@ from catdog_helpers.data.splits import (
     split_sha256,
     usable_rows,
 )
-from catdog_helpers.runs import load_split, save_split
 
 
 def sha256(text: str) -> str:
@@ -286,7 +286,8 @@ def test_the_name_of_a_split_changes_with_it_and_only_then():
 
 
 def test_what_is_saved_is_loaded(run_dir):
-    images, manifest, info = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest, info = run.images, run.manifest, run.info
     assert images.shape == (40, 16, 16, 3)
     assert info["class_names"] == ["cat", "dog"]
     assert [info[f"n_{part}"] for part in SPLITS] == [24, 8, 8]
@@ -301,18 +302,19 @@ def test_what_is_saved_is_loaded(run_dir):
         folder=info["folder"],
         seed=0,
     )
-    _, again, same = load_split(run_dir / "again")
+    later = load_run(run_dir / "again")
+    again, same = later.manifest, later.info
     pd.testing.assert_frame_equal(manifest, again)
     assert same == info
 
 
 def test_a_missing_split_names_the_notebook(run_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match="run notebook 01_download"):
-        load_split(tmp_path / "nothing")
-    images, *_ = load_split(run_dir)
+        load_run(tmp_path / "nothing")
+    load_run(run_dir)
     (tmp_path / "data" / "prepared_16px" / "images.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"images.npy is missing or"):
-        load_split(run_dir)
+        load_run(run_dir)
 
 
 def test_pairs_of_copies_in_small_data_are_split():
@@ -338,7 +340,7 @@ def test_a_tampered_manifest_is_refused(run_dir, change):
         lines.reverse()
     path.write_text("\n".join([head, *lines]) + "\n", "utf-8")
     with pytest.raises(ValueError, match="do not belong together: run note"):
-        load_split(run_dir)
+        load_run(run_dir)
 
 
 def test_images_prepared_anew_from_other_files_are_refused(run_dir, tmp_path):
@@ -347,4 +349,4 @@ def test_images_prepared_anew_from_other_files_are_refused(run_dir, tmp_path):
     Image.new("RGB", (9, 9), "red").save(image)
     prepare(tmp_path / "photos", tmp_path / "data", 16)
     with pytest.raises(ValueError, match="do not belong together"):
-        load_split(run_dir)
+        load_run(run_dir)

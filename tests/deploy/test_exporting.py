@@ -101,9 +101,11 @@ def test_a_path_brings_its_card_and_the_test_images_of_its_run(
 
 
 def test_images_of_a_run_are_those_of_the_split(model_path, run_dir):
-    from catdog_helpers import load_split, split_rows
+    from catdog_helpers import load_run
+    from catdog_helpers.data.splits import split_rows
 
-    images, manifest, _ = load_split(run_dir)
+    run = load_run(run_dir)
+    images, manifest = run.images, run.manifest
     for split, rows in zip(
         ("train", "validation", "test"), split_rows(manifest), strict=True
     ):
@@ -207,7 +209,7 @@ import sys
 sys.path.insert(0, "tests")
 sys.modules["{package}"] = None
 import numpy as np
-from catdog_helpers import export
+from catdog_helpers.deploy.exporting import export
 from test_exporting import CARD, make_model
 x = np.zeros((2, {SIDE}, {SIDE}, 3), np.uint8)
 try:
@@ -341,7 +343,7 @@ def test_the_example_of_the_readme_runs_without_keras(
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    from catdog_helpers import read_image
+    from catdog_helpers.data.images import read_image
 
     x = read_image(tmp_path / "photo.jpg", SIDE)[None].astype("float32")
     best = model.predict(x, verbose=0).argmax()

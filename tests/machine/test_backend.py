@@ -15,8 +15,8 @@ import pytest
 from catdog_helpers.bases import load_base
 from catdog_helpers.machine import backend
 from catdog_helpers.machine.backend import use_backend
+from catdog_helpers.models import build_head, cut_base, join
 from catdog_helpers.saving import load_model, save_model
-from catdog_helpers.transfer import build_head, join, split_base
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = keras.config.backend()
@@ -86,7 +86,7 @@ def test_tensorflow_is_not_needed():
         "for name in ch.__all__: getattr(ch, name)\n"
         "model = ch.build_cnn(32, 2)\n"
         "import numpy as np\n"
-        "ch.best_precision(model)\n"
+        "ch.machine.best_precision(model)\n"
         "model.predict(np.zeros((2, 32, 32, 3)), verbose=0)\n"
         "assert not [m for m in sys.modules if m.startswith('tensorflow')]\n"
     )
@@ -98,7 +98,7 @@ def test_tensorflow_is_not_needed():
 def build() -> keras.Model:
     """Put a head that was not trained on the sample base."""
     base = load_base("sample", image_size=64)
-    front, back = split_base(base, "block4_pool")
+    front, back = cut_base(base, "block4_pool")
     head = build_head((back.output_shape[-1],), 3)
     rng = np.random.default_rng(5)
     head.set_weights([rng.normal(0, 0.05, w.shape) for w in head.get_weights()])

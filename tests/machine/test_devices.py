@@ -50,7 +50,7 @@ model = keras.Sequential([
     layers.Dense(2, activation="softmax"),
 ])
 one = model
-model = ch.on_devices(model, number)
+model = ch.machine.on_devices(model, number)
 used = n_devices()
 if used > 1:
     one.trainable = False
@@ -76,7 +76,7 @@ if keras.config.backend() == "jax":
 else:
     devices = len(getattr(kernel.value, "values", [kernel]))
 trained = [np.array(w) for w in model.get_weights()]
-model = ch.on_devices(model)
+model = ch.machine.on_devices(model)
 model.save(folder / "model.keras")
 x = images.astype("float32")
 print(json.dumps({

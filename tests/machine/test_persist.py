@@ -9,7 +9,7 @@ import pytest
 import run as runner
 from catdog_helpers.data.prepared import prepare
 from catdog_helpers.machine import persist
-from catdog_helpers.machine.persist import keep, restore
+from catdog_helpers.machine.persist import backup, restore
 from catdog_helpers.results import load_results
 
 
@@ -37,31 +37,31 @@ def made(tmp_path):
 def test_few_large_files_are_kept_and_come_back(made, tmp_path):
     data, out = made
     drive = tmp_path / "drive"
-    kept = {str(p.relative_to(drive)) for p in keep(drive, data, out)}
+    kept = {str(p.relative_to(drive)) for p in backup(data, out, persist=drive)}
     assert kept == {
         "data/small/cats.zip",
         "data/small/prepared_8px/images.npy",
         "data/small/prepared_8px/features/front-1.npy",
         "run/models/a.keras",
     }
-    assert keep(drive, data, out) == []  # nothing has changed
+    assert backup(data, out, persist=drive) == []  # nothing has changed
     (out / "models" / "a.keras").write_text("changed")
-    assert len(keep(drive, data, out)) == 1
+    assert len(backup(data, out, persist=drive)) == 1
     shutil.rmtree(data.parent)
-    assert len(restore(drive, data, out)) == 4
+    assert len(restore(data, out, persist=drive)) == 4
     assert (out / "models" / "a.keras").read_text() == "changed"
-    assert restore(drive, data, out) == []
+    assert restore(data, out, persist=drive) == []
 
 
 def test_an_older_file_does_not_replace_what_was_kept(made, tmp_path):
     """Two sessions side by side: the one that lags behind harms nothing."""
     data, out = made
     drive = tmp_path / "drive"
-    keep(drive, data, out)
+    backup(data, out, persist=drive)
     (drive / "run" / "models" / "a.keras").write_text("of the other session")
     old = (out / "models" / "a.keras").stat().st_mtime - 60
     os.utime(out / "models" / "a.keras", (old, old))
-    assert keep(drive, data, out) == []
+    assert backup(data, out, persist=drive) == []
     kept = (drive / "run" / "models" / "a.keras").read_text()
     assert kept == "of the other session"
 
@@ -70,26 +70,28 @@ def test_the_record_of_prepared_images_is_kept_last(made, tmp_path):
     """A drive that fills up must not hold a record of other images."""
     data, out = made
     (data / "small" / "prepared_8px" / "images.json").write_text("{}")
-    order = [path.name for path in keep(tmp_path / "drive", data, out)]
+    order = [
+        path.name for path in backup(data, out, persist=tmp_path / "drive")
+    ]
     assert order.index("images.json") > order.index("images.npy")
     assert order.index("images.json") > order.index("front-1.npy")
 
 
 def test_none_keeps_nothing(made):
-    assert keep(None, *made) == restore(None, *made) == []
+    assert backup(*made, persist=None) == restore(*made, persist=None) == []
 
 
 def test_what_is_here_is_not_replaced(made, tmp_path):
     data, out = made
-    keep(tmp_path / "drive", data, out)
+    backup(data, out, persist=tmp_path / "drive")
     (out / "models" / "a.keras").write_text("newer")
-    restore(tmp_path / "drive", data, out)
+    restore(data, out, persist=tmp_path / "drive")
     assert (out / "models" / "a.keras").read_text() == "newer"
 
 
 def test_a_full_drive_leaves_what_was_there(made, tmp_path, monkeypatch):
     data, out = made
-    keep(tmp_path / "drive", data, out)
+    backup(data, out, persist=tmp_path / "drive")
     (out / "models" / "a.keras").write_text("changed")
 
     def full(source, target):
@@ -98,7 +100,7 @@ def test_a_full_drive_leaves_what_was_there(made, tmp_path, monkeypatch):
 
     monkeypatch.setattr(persist.shutil, "copy2", full)
     with pytest.raises(OSError, match="No space left.*what was there stays"):
-        keep(tmp_path / "drive", data, out)
+        backup(data, out, persist=tmp_path / "drive")
     models = tmp_path / "drive" / "run" / "models"
     assert [p.name for p in models.iterdir()] == ["a.keras"]
     assert (models / "a.keras").read_text() == "a"

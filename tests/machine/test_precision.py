@@ -8,8 +8,7 @@ from keras import layers
 from catdog_helpers.bases import load_base
 from catdog_helpers.machine import precision as module
 from catdog_helpers.machine.precision import best_precision, with_precision
-from catdog_helpers.models import build_cnn
-from catdog_helpers.transfer import build_head, join, split_base
+from catdog_helpers.models import build_cnn, build_head, cut_base, join
 
 
 def small(layer):
@@ -86,7 +85,7 @@ def test_a_base_gives_nearly_the_same_in_bfloat16(base, resolution):
     weights = "imagenet" if base == "sample" else None
     options = {"image_size": 64, "resolution": resolution}
     model = load_base(base, weights, **options)
-    front, back = split_base(model, None)
+    front, back = cut_base(model, None)
     whole = join(front, back, build_head(model.output_shape[-1:], 2))
     fast = with_precision(whole, "bfloat16")
     x = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3))
@@ -127,7 +126,7 @@ def test_another_precision_is_refused_in_one_line():
 
 def test_a_copy_of_what_is_frozen_can_be_opened():
     model = load_base("sample", image_size=64)
-    front, back = split_base(model, None)
+    front, back = cut_base(model, None)
     whole = join(front, back, build_head(model.output_shape[-1:], 2))
     part = with_precision(whole, "bfloat16").get_layer("front")
     assert not part.trainable_weights

@@ -10,10 +10,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import run as runner
+from catdog_helpers.data.runs import load_run
 from catdog_helpers.data.splits import split_rows
 from catdog_helpers.features import extract_features
 from catdog_helpers.results import load_results, scoreboard, to_scores
-from catdog_helpers.runs import load_split
 from catdog_helpers.saving import load_model
 from draw import draw
 
@@ -71,14 +71,15 @@ def test_each_method_leaves_a_result(out, method):
 
 
 def test_all_methods_were_measured_on_one_split(out):
-    *_, info = load_split(out)
+    info = load_run(out).info
     hashes = {r["split_sha256"] for r in load_results(out).values()}
     assert hashes == {info["split_sha256"]}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_saved_model_gives_what_was_measured(out, method):
-    images, manifest, _ = load_split(out)
+    run = load_run(out)
+    images, manifest = run.images, run.manifest
     *_, test = split_rows(manifest)
     model, card = load_model(out / "models" / f"{method}.keras")
     probabilities = model.predict(images[test].astype("float32"), verbose=0)
@@ -121,7 +122,8 @@ def test_the_scoreboard_has_a_row_for_each_method(out):
 
 def test_shuffled_labels_cannot_be_learned(out):
     """A classifier that beats chance on them has seen its test images."""
-    images, manifest, _ = load_split(out)
+    run = load_run(out)
+    images, manifest = run.images, run.manifest
     train, _, test = split_rows(manifest)
     front = load_model(out / "models" / "bottleneck.keras")[0].layers[0]
     used = np.flatnonzero(manifest.split != "")

@@ -140,11 +140,10 @@ def test_a_zip_cut_short_is_a_line(tmp_path):
         found.read()
 
 
-def test_addresses_need_consent_and_are_not_fetched_at_once():
-    with pytest.raises(ValueError, match="allow_urls=True"):
-        paths("https://example.com/a.jpg")
-    address = "https://example.com/a.jpg"
-    assert paths(address, allow_urls=True) == [address]
+def test_addresses_are_not_fetched():
+    (found,) = find_photographs("https://example.com/a.jpg")
+    with pytest.raises(ValueError, match="download the photograph first"):
+        found.read()
 
 
 def test_what_upload_buttons_give():

@@ -391,14 +391,10 @@ def test_a_name_that_is_no_utf8_is_written_and_known_again(
     assert "0 new rows" in error
 
 
-def test_an_address_needs_the_option(model_path):
-    status, lines, error = run("--model", model_path, "https://a.b/c.jpg")
-    assert (status, lines) == (2, [])
-    assert "--url" in error
-    address = "https://127.0.0.1/c.jpg"
-    status, lines, _ = run("--model", model_path, "--url", address)
+def test_an_address_is_not_fetched(model_path):
+    status, lines, _ = run("--model", model_path, "https://127.0.0.1/c.jpg")
     assert status == 1
-    assert lines[0].startswith(f"{address}\tunreadable\trefused: ")
+    assert "addresses are not fetched" in lines[0]
 
 
 MANY = """

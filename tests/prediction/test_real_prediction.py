@@ -14,9 +14,9 @@ from odd_pictures import KINDS, draw_odd
 
 from catdog_helpers.bases import load_base
 from catdog_helpers.data.images import read_image
+from catdog_helpers.models import build_head, cut_base, join
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import load_model, load_uncertainty, save_model
-from catdog_helpers.transfer import build_head, join, split_base
 from catdog_helpers.uncertainty import calibrate, measure_uncertainty
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def trained(shared, tmp_path_factory):
     labels = np.array(["/Dog/" in name for name in names]).astype(int)
     weights = shared / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"
     base = load_base("MobileNetV2", weights, image_size=SIZE)
-    front, back = split_base(base, None)
+    front, back = cut_base(base, None)
     pooling = keras.layers.GlobalAveragePooling2D()
     extract = keras.Sequential([front, back, pooling])
     before = names[: N_TRAIN + N_VALIDATION]

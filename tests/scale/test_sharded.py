@@ -15,10 +15,11 @@ from PIL import Image
 
 from catdog_helpers.batches import Batches
 from catdog_helpers.data.prepared import prepare
+from catdog_helpers.data.runs import save_split
 from catdog_helpers.data.splits import split
 from catdog_helpers.features import extract_features
+from catdog_helpers.models import build_head
 from catdog_helpers.prediction.predictor import predict
-from catdog_helpers.runs import save_split
 from catdog_helpers.saving import save_model
 from catdog_helpers.scale.arrays import Shards, open_shards
 from catdog_helpers.scale.sharded import (
@@ -27,7 +28,6 @@ from catdog_helpers.scale.sharded import (
     prepare_shards,
 )
 from catdog_helpers.scale.store import Store
-from catdog_helpers.transfer import build_head
 
 pytest.importorskip("pyarrow", reason="the extra [ray] is not installed")
 from conftest import picture  # noqa: E402

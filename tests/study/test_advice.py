@@ -5,13 +5,9 @@ import pandas as pd
 import pytest
 
 from catdog_helpers.data.splits import split
-from catdog_helpers.metrics import score, wilson_interval
-from catdog_helpers.study.advice import (
-    advise,
-    class_weights,
-    learning_curve,
-    what_more_buys,
-)
+from catdog_helpers.evaluation import score, wilson_interval
+from catdog_helpers.study.advice import advise, learning_curve, what_more_buys
+from catdog_helpers.training import class_weights
 
 
 def manifest_of(counts: dict[str, int]) -> pd.DataFrame:

@@ -8,21 +8,20 @@ import pytest
 from keras import layers
 
 from catdog_helpers.bases import BASES, default_cut, load_base
+from catdog_helpers.data.runs import load_run
 from catdog_helpers.features import extract_features
-from catdog_helpers.models import build_cnn
-from catdog_helpers.runs import load_split
+from catdog_helpers.models import build_cnn, build_head, cut_base, join
 from catdog_helpers.study import inside as anatomy
 from catdog_helpers.study.inside import (
+    cut_model,
     nearest_images,
     pooled_features,
-    split_model,
 )
-from catdog_helpers.transfer import build_head, join, split_base
 
 
 def joined(base: str, side: int, n_classes: int = 3, weights=None):
     base_model = load_base(base, weights, image_size=side)
-    front, back = split_base(base_model, default_cut(base))
+    front, back = cut_base(base_model, default_cut(base))
     width = back.output_shape[-1]
     return join(front, back, build_head((width,), n_classes))
 
@@ -37,7 +36,7 @@ def answer(model, x) -> np.ndarray:
 
 
 def through_the_parts(model, x) -> np.ndarray:
-    to_map, to_logits = split_model(model)
+    to_map, to_logits = cut_model(model)
     maps = answer(to_map, x)
     assert maps.ndim == 4
     logits = to_logits(maps)
@@ -84,7 +83,7 @@ def test_another_kind_of_model_is_refused(end):
     }
     parts = [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), *ends[end]]
     with pytest.raises(ValueError, match="as in notebooks 02 to 04. Received"):
-        split_model(keras.Sequential(parts))
+        cut_model(keras.Sequential(parts))
 
 
 @pytest.fixture
@@ -99,16 +98,16 @@ def small_base():
 
 
 def test_features_are_what_the_head_gets(small_base, run_dir):
-    images, *_ = load_split(run_dir)
+    images = load_run(run_dir).images
     rows = np.arange(10)
     for model in (
-        join(*split_base(small_base, "cut"), build_head((6,), 2)),
+        join(*cut_base(small_base, "cut"), build_head((6,), 2)),
         join(small_base, build_head((6,), 2)),
         build_cnn(16, 2, widths=(4, 5, 6, 7)),
     ):
         exact = {"precision": "float32"}
         features = pooled_features(model, images, rows, **exact)
-        to_map, _ = split_model(model)
+        to_map, _ = cut_model(model)
         expected = answer(to_map, images[rows].astype("float32"))
         expected = expected.mean((1, 2))
         np.testing.assert_allclose(
@@ -117,9 +116,9 @@ def test_features_are_what_the_head_gets(small_base, run_dir):
 
 
 def test_what_notebook_3_kept_is_used_again(small_base, run_dir, monkeypatch):
-    images, *_ = load_split(run_dir)
+    images = load_run(run_dir).images
     rows = np.arange(len(images))
-    front, back = split_base(small_base, "cut")
+    front, back = cut_base(small_base, "cut")
     maps = extract_features(front, images, rows, name="front")
     pooling = keras.layers.GlobalAveragePooling2D()
     to_features = keras.Sequential([back, pooling])

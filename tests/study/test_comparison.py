@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from conftest import save_method
 
+from catdog_helpers.data.runs import load_run
 from catdog_helpers.data.splits import split_rows
-from catdog_helpers.runs import load_split
 from catdog_helpers.study.comparison import (
     compare_methods,
     conclude,
@@ -104,7 +104,7 @@ def test_all_pairs_of_a_run(run_dir):
         ("scratch CNN", "my_own"),
         ("bottleneck features", "my_own"),
     ]
-    _, manifest, _ = load_split(run_dir)
+    manifest = load_run(run_dir).manifest
     labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
     right = [
         np.load(run_dir / "results" / f"{m}.npy").argmax(axis=1) == labels

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from catdog_helpers.gradients import value_and_gradient
+from catdog_helpers.study.heatmaps import value_and_gradient
 
 
 def numbers(*shape: int) -> np.ndarray:

@@ -12,10 +12,9 @@ from scipy.ndimage import gaussian_filter
 from catdog_helpers.bases import load_base
 from catdog_helpers.data.prepared import prepare
 from catdog_helpers.data.splits import split, split_rows
-from catdog_helpers.models import build_cnn
+from catdog_helpers.models import build_cnn, build_head, join
 from catdog_helpers.study.heatmaps import heat_map, log_odds
-from catdog_helpers.study.inside import pooled_features, split_model
-from catdog_helpers.transfer import build_head, join
+from catdog_helpers.study.inside import cut_model, pooled_features
 
 
 @pytest.fixture
@@ -153,7 +152,7 @@ def blanked(images, centres) -> np.ndarray:
 
 def odds_of_dog(model, images) -> np.ndarray:
     """Log-odds of class 1, from the logits: exact where p is 1.0."""
-    to_map, to_logits = split_model(model)
+    to_map, to_logits = cut_model(model)
     batches = np.array_split(images.astype("float32"), len(images) // 50)
     maps = [to_map.predict_on_batch(batch) for batch in batches]
     logits = to_logits(np.concatenate(maps))

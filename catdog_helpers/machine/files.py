@@ -1,0 +1,91 @@
+"""Write files atomically, read them back, and know what is in them."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SPARE_BYTES = 200 * 2**20  # a disk is never filled to its last byte
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a new path to write to, then rename it to `path` atomically.
+
+    The path is unique, so that two processes never write to the same file; if
+    the block fails, what it wrote is deleted and `path` stays as it was.
+
+    Args:
+        path: The file that will exist, or be replaced, at the end.
+
+    Yields:
+        A path in the same folder, with the same suffix.
+    """
+    path = Path(path)
+    tag = uuid.uuid4().hex[:12]
+    partial = path.with_name(f".{path.stem[:80]}.{tag}.partial{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:  # also after Ctrl-C
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file atomically.
+
+    Args:
+        path: The file.
+        content: What to write.
+    """
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content; nothing if it is missing, damaged or no object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically.
+
+    Args:
+        path: The file.
+        text: What to write, in UTF-8.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def require_space(folder: Path, n_bytes: int) -> None:
+    """Raise OSError unless `n_bytes` and some spare fit where `folder` is."""
+    free, needed = shutil.disk_usage(folder).free, n_bytes + SPARE_BYTES
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"The disk of {folder} is too full. Received: {free / 1e6:,.0f} MB "
+            f"free of the {needed / 1e6:,.0f} MB needed. Free some or choose "
+            "another data_dir, and run again to go on.",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
