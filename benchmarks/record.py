@@ -1,9 +1,9 @@
-"""Keep the figures of a finished run: what the README shows comes from here.
+"""Keep the figures of a finished run: what the pages show comes from here.
 
-    python benchmarks/record.py runs/<name> NAME
+    python -m benchmarks.record runs/<name> NAME
 
 writes `benchmarks/results/NAME.json` and `NAME.png`, and puts the table into
-the README between the two comments that hold NAME.
+docs/results.md between the two comments that hold NAME.
 """
 
 import argparse
@@ -31,6 +31,9 @@ TABLES = {
     "pairs": "comparison/pairs.csv",
     "pitfalls": "pitfalls.csv",
 }
+# Where the table of a record stands, if not on docs/results.md
+PAGES = {"scale": "many_machines.md", "backends": "backends.md"}
+PAGES |= {"benchmark": "../benchmarks/README.md"}
 CURVES = ("accuracy", "val_accuracy", "loss", "val_loss", "seconds")
 
 
@@ -58,7 +61,7 @@ def record_run(out: Path) -> dict:
 
 
 def to_table(record: dict) -> str:
-    """Format a record as the README shows it.
+    """Format a record as its page shows it.
 
     Args:
         record: What `record_run` returned.
@@ -67,7 +70,7 @@ def to_table(record: dict) -> str:
         Markdown: the scoreboard and its conditions, and what notebooks 06
         and 09 found.
     """
-    lines = [*_scoreboard(record), "", _conditions(record)]
+    lines = [*_scoreboard(record), "", conditions(record)]
     if "pairs" in record:
         lines += ["", *_pairs(record["pairs"])]
     if "curves" in record:
@@ -100,7 +103,8 @@ def _scoreboard(record: dict) -> list[str]:
     return lines
 
 
-def _conditions(record: dict) -> str:
+def conditions(record: dict) -> str:
+    """Say on what data, with which base and where a record was made."""
     last = [r for r in record["results"] if _of_series(r)][-1]
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
     versions = ", ".join(
@@ -187,7 +191,7 @@ def write_into(readme: str, name: str, table: str) -> str:
     """Replace the table between the comments of that name.
 
     Args:
-        readme: Text with `<!-- NAME -->` … `<!-- /NAME -->`.
+        readme: Text of a page with `<!-- NAME -->` … `<!-- /NAME -->`.
         name: Of the record.
         table: What stands between them afterwards.
 
@@ -200,7 +204,7 @@ def write_into(readme: str, name: str, table: str) -> str:
     )
     if not found:
         raise ValueError(
-            f"the README has no place for this record: write <!-- {name} --> "
+            f"the page has no place for this record: write <!-- {name} --> "
             f"and <!-- /{name} --> where its table is to stand"
         )
     return text
@@ -216,7 +220,7 @@ def today_and_here() -> dict:
 
 
 def save_record(record: dict, name: str, table: str) -> str:
-    """Write a record, and what the README says of it.
+    """Write a record, and what its page says of it.
 
     Args:
         record: What was measured.
@@ -229,21 +233,21 @@ def save_record(record: dict, name: str, table: str) -> str:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
-    readme = ROOT / "README.md"
-    text = write_into(readme.read_text("utf-8"), name, table)
-    readme.write_text(text, "utf-8")
+    page = ROOT / "docs" / PAGES.get(name, "results.md")
+    text = write_into(page.read_text("utf-8"), name, table)
+    page.write_text(text, "utf-8")
     return table
 
 
 def save_run(record: dict, name: str) -> str:
-    """Write a run's record, its plot, and its part of the README.
+    """Write a run's record, its plot, and its part of the page.
 
     Args:
         record: What `record_run` returned.
         name: What to call it.
 
     Returns:
-        What the README says of it.
+        What the page says of it.
     """
     table = save_record(record, name, to_table(record))
     to_figure(record).savefig(RESULTS / f"{name}.png", dpi=80)

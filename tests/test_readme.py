@@ -1,4 +1,4 @@
-"""What the README says is what was recorded, and what is there."""
+"""What README and docs say is what was recorded, and what is there."""
 
 import json
 import re
@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import backends, record, scale
+from benchmarks import backends, front_page, record, scale
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDER = ROOT / "benchmarks" / "results"
 # Three have tables of their own: see test_benchmark.py, and below
 OWN = ("benchmark.json", "scale.json", "backends.json")
@@ -24,24 +25,40 @@ def test_there_are_records():
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_the_table_is_the_record(path):
     table = record.to_table(json.loads(path.read_text("utf-8")))
-    assert record.write_into(README, path.stem, table) == README
-    assert table in README
-    assert f"benchmarks/results/{path.stem}.png" in README
+    page = (ROOT / "docs" / "results.md").read_text("utf-8")
+    assert record.write_into(page, path.stem, table) == page
+    assert table in page
+    assert f"benchmarks/results/{path.stem}.png" in page
+
+
+def test_the_front_page_is_the_record():
+    found = json.loads((FOLDER / "photographs.json").read_text("utf-8"))
+    assert front_page.to_table(found) in README
+    assert front_page.to_sentence(found) in README
+    found["results"][0]["test_accuracy"] -= 0.01
+    assert front_page.to_table(found) not in README
+    assert front_page.to_sentence(found) not in README
+
+
+def test_the_front_page_is_short():
+    assert len(README.splitlines()) <= 160
 
 
 def test_a_changed_figure_would_be_noticed():
     path = RECORDS[0]
+    page = (ROOT / "docs" / "results.md").read_text("utf-8")
     changed = json.loads(path.read_text("utf-8"))
     changed["results"][0]["test_accuracy"] -= 0.01
     table = record.to_table(changed)
-    assert record.write_into(README, path.stem, table) != README
+    assert record.write_into(page, path.stem, table) != page
 
 
 def test_the_cost_of_many_photographs_is_the_record():
     found = json.loads((FOLDER / "scale.json").read_text("utf-8"))
     table = scale.to_table(found)
-    assert table in README
-    assert record.write_into(README, "scale", table) == README
+    page = (ROOT / "docs" / "many_machines.md").read_text("utf-8")
+    assert table in page
+    assert record.write_into(page, "scale", table) == page
     found["steps"]["extract"]["all cores"] *= 1.1
     assert scale.to_table(found) != table
 
@@ -50,8 +67,9 @@ def test_the_table_of_backends_is_the_record():
     found = json.loads((FOLDER / "backends.json").read_text("utf-8"))
     assert set(found["sets"]) == set(backends.SETS)
     table = backends.to_table(found)
-    assert table in README
-    assert record.write_into(README, "backends", table) == README
+    page = (ROOT / "docs" / "backends.md").read_text("utf-8")
+    assert table in page
+    assert record.write_into(page, "backends", table) == page
     for change in ("seconds", "accuracy"):
         other = json.loads(json.dumps(found))
         if change == "seconds":
@@ -76,18 +94,24 @@ def test_records_name_no_path_of_a_machine():
         assert not re.search(r'"/|[A-Z]:\\\\', path.read_text("utf-8"))
 
 
-def test_links_and_the_file_tree_lead_somewhere():
-    for link in re.findall(r"\]\(([^)#:\s]+)\)", README):
-        assert (ROOT / link).exists(), link
-    tree = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
-    folder = ""
-    for line in tree.splitlines():
-        name = line.split()[0]
-        folder = "" if not line.startswith(" ") else folder
-        assert (ROOT / folder / name).exists(), line
-        folder = name if name.endswith("/") and not folder else folder
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text("utf-8")):
+        assert (page.parent / link).exists(), link
 
 
-def test_every_module_is_in_the_file_tree():
-    for path in sorted((ROOT / "catdog_helpers").glob("[a-z]*.py")):
-        assert re.search(rf"(?m)^ +{path.name} ", README), path.name
+def test_every_room_and_page_is_on_the_front_page():
+    for room in (ROOT / "catdog_helpers").glob("[a-z]*/"):
+        if (room / "__init__.py").is_file():
+            assert f"`catdog_helpers/{room.name}/`" in README, room.name
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"(docs/{page.name})" in README, page.name
+
+
+def test_paths_in_the_layout_are_there():
+    text = (ROOT / "docs" / "layout.md").read_text("utf-8")
+    package = ROOT / "catdog_helpers"
+    for name in re.findall(r"`([\w/]+\.py)", text):
+        places = (ROOT / name, package / name)
+        inside = package.glob(f"*/{name}")
+        assert any(path.exists() for path in (*places, *inside)), name
