@@ -13,12 +13,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm import tqdm
 
+from catdog_helpers.data.walk import DOCUMENTS, IMAGES, is_clutter
 from catdog_helpers.machine.files import require_space, sha256_of
 
-IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
-IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2")
-DOCUMENTS = (".txt", ".md", ".pdf", ".docx", "license", "licence", "readme")
-CLUTTER = ("__macosx", "thumbs.db", "desktop.ini")
 MARKER = ".complete.json"  # in a finished folder: made from what, how much
 MAX_FILES, MAX_BYTES, MAX_RATIO = 1_000_000, 50 * 2**30, 100
 
@@ -102,11 +99,6 @@ def is_web_page(start: bytes) -> bool:
     """Tell by its first bytes if a file is HTML."""
     start = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype", b"<html"))
-
-
-def is_clutter(name: str) -> bool:
-    """Tell if a file or folder is hidden, or left there by a system."""
-    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def is_wanted(path: PurePosixPath) -> bool:

@@ -1,47 +1,105 @@
-"""Read a CSV file that says which photograph is of which class."""
+"""Find classes elsewhere than in folders: in a list, or in files' names."""
 
+import csv
 import os
-from pathlib import Path
+import warnings
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from catdog_helpers.data.names import classes_in, forms, plain, same
+from catdog_helpers.data.walk import is_image_name
+
+COLUMNS = ("path", "label")
+
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """Read a list of photographs; commas or semicolons between the columns.
+    """Read a list of photographs: a CSV file as spreadsheets write it.
+
+    Columns are separated by commas, semicolons or tabs; the text is UTF-8, or
+    UTF-16 with its mark. Empty lines are skipped.
 
     Args:
-        path: The CSV file, with the columns `path` (relative to it) and
-            `label`; others are passed over.
+        path: The file, with the columns `path` (relative to it, with slashes
+            or backslashes) and `label`; others are skipped.
 
     Returns:
         Table with the columns `path` (absolute, with `/`), `class` and
-        `split` (empty). A line that stands there twice is taken once.
+        `split` (empty). A line that is there twice is taken once.
 
     Raises:
         ValueError: If it cannot be read, or a line lacks something.
     """
     try:
-        head = path.read_text("utf-8-sig").partition("\n")[0]
-        separator = ";" if head.count(";") > head.count(",") else ","
-        reading = {"dtype": str, "keep_default_na": False, "sep": separator}
-        table = pd.read_csv(path, **reading, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # what pandas raises is one, too
+        head, *lines = _lines(path)
+    except (ValueError, OSError, csv.Error) as error:
         raise _error(f"is no CSV in UTF-8 ({error})", path) from None
-    table = table.rename(columns=lambda name: name.strip().lower())
-    if not {"path", "label"} <= set(table):
-        raise _error(f"has the columns {', '.join(table)}", path)
-    table = table[["path", "label"]].apply(lambda column: column.str.strip())
-    # Joining keeps a path that is absolute as it is.
-    full = [os.path.abspath(path.parent / name) for name in table.path]
-    found = pd.Series(map(os.path.isfile, full), table.index, bool)
-    wrong = ~found | (table.label == "")
-    if wrong.any():
-        first = ", ".join(table[wrong].iloc[0])
-        problem = f"has {wrong.sum():,} lines without a file or a label"
-        raise _error(f"{problem}, such as {first!r}", path)
-    paths = [Path(name).as_posix() for name in full]
-    table = pd.DataFrame({"path": paths, "class": table.label, "split": ""})
-    return table.drop_duplicates().sort_values("path", ignore_index=True)
+    where = [_column(head, name, path) for name in COLUMNS]
+    rows, wrong = set(), []
+    for cells in lines:
+        name, label = (cells + [""] * len(head))[where[0]], ""
+        if where[1] < len(cells):
+            label = plain(cells[where[1]])
+        file = _find(path.parent, name)
+        if file and label and not any(cells[len(head) :]):
+            rows.add((file, label, ""))
+        else:
+            wrong.append(", ".join(cells))
+    if wrong:
+        problem = f"has {len(wrong):,} lines without a file or a label, or with"
+        raise _error(f"{problem} more cells, such as {wrong[0]!r}", path)
+    columns = ["path", "class", "split"]
+    return pd.DataFrame(sorted(rows), columns=columns, dtype=object)
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """Return the cells of each line that has any, the header first."""
+    data = path.read_bytes()
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    if "\0" in text:
+        raise ValueError("it holds NUL characters")
+    lines = text.splitlines()
+    if lines and lines[0].lower().startswith("sep="):  # for Excel
+        del lines[0]
+    head = next(filter(str.strip, lines), "")
+    separator = max(",;\t", key=head.count)
+    reader = csv.reader(
+        lines, delimiter=separator, skipinitialspace=True, strict=True
+    )
+    cells = [[cell.strip() for cell in line] for line in reader]
+    found = [line for line in cells if any(line)]
+    if not found:
+        raise ValueError("it is empty")
+    return found
+
+
+def _column(head: list[str], name: str, path: Path) -> int:
+    """Return the place of a column; one of the exact name comes first."""
+    places = [i for i, cell in enumerate(head) if cell.lower() == name]
+    exact = [i for i in places if head[i] == name]
+    if not places:
+        raise _error(f"has the columns {', '.join(head)}", path)
+    if len(places) > 1 and len(exact) != 1:
+        raise _error(f"has the column {name} more than once", path)
+    if len(places) > 1:
+        skipped = ", ".join(repr(head[i]) for i in places if i not in exact)
+        warnings.warn(
+            f"{path}: the column {name!r} is read, not {skipped}", stacklevel=4
+        )
+    return (exact or places)[0]
+
+
+def _find(folder: Path, name: str) -> str:
+    """Return the absolute path of a file; empty if there is none."""
+    for spelled in (name, name.replace("\\", "/")):
+        for form in forms(spelled):
+            # Joining keeps a path that is absolute as it is.
+            full = os.path.abspath(folder / form)
+            if form and os.path.isfile(full):
+                return Path(full).as_posix()
+    return ""
 
 
 def _error(problem: str, path: Path) -> ValueError:
@@ -50,3 +108,72 @@ def _error(problem: str, path: Path) -> ValueError:
         "columns path and label, such as `path,label` and below it "
         "`pictures/1.jpg,cat`; paths are relative to the list."
     )
+
+
+def label_by_names(
+    files: list[tuple[str, ...]], known: Collection[str] = ()
+) -> tuple[dict[tuple[str, ...], str], str]:
+    """Take the class of each image from the name of its file.
+
+    Args:
+        files: Paths in parts.
+        known: If given, the classes that there may be, as `same` gives them.
+
+    Returns:
+        Class by path; empty if the names hold none. And the reason for that.
+    """
+    stems = {parts: _stem(parts[-1]) for parts in files}
+    found, problem = classes_in(list(stems.values()), few=1 if known else 3)
+    if found and known and not {same(x) for x in found.values()} <= set(known):
+        return {}, "they are not those of the training images"
+    if not found:
+        return {}, problem
+    return {parts: found[stem] for parts, stem in stems.items()}, ""
+
+
+def label_oxford(
+    folder: Path, wrapping: tuple[str, ...], images: list[tuple[str, ...]]
+) -> dict[tuple[str, ...], tuple[str, str]]:
+    """Take classes from names and the split from Oxford-IIIT Pet's lists.
+
+    Args:
+        folder: The data set's folder.
+        wrapping: Where the folders `images` and `annotations` are in it.
+        images: Paths in parts.
+
+    Returns:
+        Class and split by path, of the images that the lists name.
+    """
+    split_of, labels = {}, {}
+    for name, split in (("trainval", "train"), ("test", "test")):
+        path = folder.joinpath(*wrapping, "annotations", f"{name}.txt")
+        for line in path.read_text("utf-8").splitlines():
+            split_of[line.partition(" ")[0]] = split
+    for parts in images:
+        stem = PurePosixPath(parts[-1]).stem
+        if parts[:-1] == (*wrapping, "images") and stem in split_of:
+            labels[parts] = stem.rpartition("_")[0], split_of[stem]
+    return labels
+
+
+def species_of(folder: str | Path) -> dict[str, str]:
+    """Return the species of each breed, where the data set says it.
+
+    Args:
+        folder: The folder, as `fetch` returns it.
+
+    Returns:
+        Class name to "cat" or "dog", from the column SPECIES of Oxford-IIIT
+        Pet's lists. Empty for any other data set.
+    """
+    found = {}
+    for path in Path(folder).rglob("annotations/trainval.txt"):
+        for line in path.read_text("utf-8").splitlines():
+            name, _, species, *_ = line.split()
+            found[name.rpartition("_")[0]] = ["cat", "dog"][int(species) - 1]
+    return found
+
+
+def _stem(name: str) -> str:
+    """Return a name without the extension of an image, if it has one."""
+    return PurePosixPath(name).stem if is_image_name(name) else name

@@ -2,210 +2,226 @@
 
 import os
 import warnings
-from itertools import count
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from itertools import islice
+from pathlib import Path
 
 import pandas as pd
 
-from catdog_helpers.data.archive import IMAGES, is_clutter, is_wanted
-from catdog_helpers.data.labels import read_labels
+from catdog_helpers.data.folders import Labels, label_by_folders
+from catdog_helpers.data.labels import label_oxford, read_labels, species_of
+from catdog_helpers.data.names import same
+from catdog_helpers.data.walk import (
+    COMPANIONS,
+    DOCUMENTS,
+    IMAGES,
+    is_clutter,
+    is_image_file,
+    is_image_name,
+    walk,
+)
 
-SPLITS = {
-    **dict.fromkeys(("train", "training", "training_set"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    **dict.fromkeys(("test", "testing", "test_set"), "test"),
-}
+__all__ = ["index_images", "species_of"]
+CSV_HINT = (
+    "Or list the images in a CSV file with the columns path and label, such as "
+    "`images/1.jpg,cat`, and give that file."
+)
 
 
 def index_images(folder: str | Path) -> pd.DataFrame:
     """List the image files of a folder, with class and given split.
 
-    Understood are one folder a class, in any wrapping folders, or in folders
-    named train, validation (val, valid) and test; folders inside a class
-    belong to it. In the layout of Oxford-IIIT Pet the class is the breed in
-    the file's name, and `annotations/*.txt` give the split (images that they
-    do not name are left out). Files are known by extension only: `prepare`
-    finds out which of them decode. Or a CSV file lists the images, with the
-    columns `path` (relative to that file) and `label`.
+    There may be one folder for each class, in any wrapping folders, or in
+    folders called like splits (train, seg_test, valid_images); folders inside
+    a class belong to it. Where images are in no folders of classes, and all
+    their names hold a class and a number (`cat.0.jpg`), these are taken. In
+    the layout of Oxford-IIIT Pet the class is the breed in the file's name,
+    and `annotations/*.txt` give the split (images that they do not name are
+    left out). Or a CSV file lists the images, with the columns `path`
+    (relative to that file) and `label`. `data/README.md` has the rules.
+
+    Files are known by extension, others by their first bytes: `prepare` finds
+    out which of them decode. What is left out, or understood in an unusual
+    way, is said in a warning.
 
     Args:
         folder: The folder or the CSV file, as `fetch` returns it.
 
     Returns:
         Table with the columns `path` (relative to `folder`, with `/`;
-        absolute if a CSV names it),
-        `class` and `split` ("", "train", "validation" or "test"), sorted by
-        path.
+        absolute if a CSV names it), `class` and `split` ("", "train",
+        "validation" or "test"), sorted by path.
 
     Raises:
-        ValueError: If the folder does not hold two or more classes.
+        ValueError: If the folder does not hold two or more classes, or can be
+            understood in two ways.
     """
     folder = Path(folder).resolve()
     if folder.suffix.lower() == ".csv" and folder.is_file():
-        return _index_csv(folder)
-    files = _list_files(folder)
-    images = [parts for parts in files if _is_image(parts[-1])]
-    lists = [p[:-2] for p in files if p[-2:] == ("annotations", "trainval.txt")]
-    if lists:
-        labels = _label_oxford(folder, lists[0], images)
-        rest = []
-    else:
-        depth, labels = _label_by_folder(images)
-        _check_folders(folder, depth, files, labels)
-        rest = sorted(set(images) - set(labels))
+        table = read_labels(folder)
+        classes = list(table["class"])
+        problem = _problem(classes, {(name, "") for name in classes})
+        if problem:
+            raise ValueError(
+                f"{problem}. Received: {folder}. It must list two or more "
+                "classes."
+            )
+        return table
+    if not folder.exists():
+        raise ValueError(f"There is no such folder. Received: {folder}.")
+    files, images, notes = _list_files(folder)
+    labels = _label(folder, files, images)
+    _check_empty(labels)
     _check_classes(folder, images, labels)
-    if rest:
-        warnings.warn(
-            f"{len(rest):,} images are left out, as they lie in no class "
-            f"folder, such as {folder.joinpath(*rest[0])}",
-            stacklevel=2,
-        )
-    rows = sorted(("/".join(parts), *label) for parts, label in labels.items())
+    for note in [*notes, *labels.notes, *_rest(folder, images, labels)]:
+        warnings.warn(note, stacklevel=2)
+    found = labels.found.items()
+    rows = sorted(("/".join(parts), *label) for parts, label in found)
     # As objects: with pyarrow installed, pandas' own strings hold no bytes
     # that are no text.
     return pd.DataFrame(rows, columns=["path", "class", "split"], dtype=object)
 
 
-def _index_csv(path: Path) -> pd.DataFrame:
-    table = read_labels(path)
-    labels = {i: (name, "") for i, name in enumerate(table["class"])}
-    _check_classes(path, list(labels), labels)
-    return table
+def _list_files(folder: Path) -> tuple[list, list, list[str]]:
+    """Return each file and each image, by its path in parts, and notes."""
+    files, images, odd, other, closed = [], [], [], [], []
+    for path, reason in walk(folder, follow_links=True):
+        parts = Path(path).relative_to(folder).parts
+        if reason:
+            closed.append(f"{path} ({reason})")
+            continue
+        files.append(parts)
+        if is_image_name(path):
+            images.append(parts)
+        elif not path.lower().endswith(COMPANIONS):
+            (odd if is_image_file(path) else other).append(parts)
+    said = (
+        (
+            odd,
+            "Files taken for images by their first bytes, not by their names",
+        ),
+        (other, "Files left out, as they are no images"),
+        (closed, "Folders left out, as they cannot be opened"),
+    )
+    notes = []
+    for found, what in said:
+        if found:
+            first = found[0] if found is closed else folder.joinpath(*found[0])
+            notes.append(f"{what}: {len(found):,}, such as {first}")
+    return files, images + odd, notes
 
 
-def species_of(folder: str | Path) -> dict[str, str]:
-    """Tell the species of each breed, where the data set says it.
-
-    Args:
-        folder: The folder, as `fetch` returns it.
-
-    Returns:
-        Class name to "cat" or "dog", from the column SPECIES of Oxford-IIIT
-        Pet's lists. Empty for any other data set.
-    """
-    found = {}
-    for path in Path(folder).rglob("annotations/trainval.txt"):
-        for line in path.read_text("utf-8").splitlines():
-            name, _, species, *_ = line.split()
-            found[name.rpartition("_")[0]] = ["cat", "dog"][int(species) - 1]
-    return found
+def _label(folder: Path, files: list, images: list) -> Labels:
+    lists = [p[:-2] for p in files if p[-2:] == ("annotations", "trainval.txt")]
+    if not lists:
+        return label_by_folders(folder, images)
+    found = label_oxford(folder, lists[0], images)
+    return Labels(found, left_out=set(images) - set(found))
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGES)
+def _rest(folder: Path, images: list, labels: Labels) -> list[str]:
+    """Note the images that lie in no folder of a class."""
+    rest = sorted(set(images) - set(labels.found) - labels.left_out)
+    if not rest:
+        return []
+    first = folder.joinpath(*rest[0])
+    return [
+        f"Images left out, as they lie in no class folder: {len(rest):,}, such "
+        f"as {first}"
+    ]
 
 
-def _list_files(folder: Path) -> list[tuple[str, ...]]:
-    """Return each file's path, in parts, without hidden files and clutter."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=True):
-        if Path(root).resolve() in Path(root).parents:  # a link in a circle
-            names = folders[:] = []
-        folders[:] = [name for name in folders if not is_clutter(name)]
-        parts = Path(root).relative_to(folder).parts
-        found += [(*parts, name) for name in names if not is_clutter(name)]
-    return found
-
-
-def _label_oxford(folder: Path, wrapping: tuple, images: list) -> dict:
-    split_of, labels = {}, {}
-    for name, split in (("trainval", "train"), ("test", "test")):
-        path = folder.joinpath(*wrapping, "annotations", f"{name}.txt")
-        for line in path.read_text("utf-8").splitlines():
-            split_of[line.partition(" ")[0]] = split
-    for parts in images:
-        stem = PurePosixPath(parts[-1]).stem
-        if parts[:-1] == (*wrapping, "images") and stem in split_of:
-            labels[parts] = stem.rpartition("_")[0], split_of[stem]
-    return labels
-
-
-def _label_by_folder(images: list) -> tuple[int, dict]:
-    """Return how deep the class folders lie, and class and split by image."""
-    inner = images
-    for depth in count():  # pass folders that wrap all the others
-        inner = [parts for parts in inner if len(parts) > depth + 1]
-        tops = {parts[depth] for parts in inner}
-        if len(tops) != 1 or min(map(len, inner)) == depth + 2:
-            break
-    split_of = {top: SPLITS.get(top.lower(), "") for top in tops}
-    given = set(split_of.values()) - {""}
-    if "train" not in given or len(given) == 1:
-        return depth, {parts: (parts[depth], "") for parts in inner}
-    return depth + 1, {
-        parts: (parts[depth + 1], split_of[parts[depth]])
-        for parts in inner
-        if len(parts) > depth + 2 and split_of[parts[depth]]
-    }
-
-
-def _check_folders(folder: Path, depth: int, files: list, labels: dict) -> None:
-    """Raise ValueError for an empty class, or folders one level too high."""
-    filled = set()
-    for parts in files:  # one image fills a folder: the others need no look
-        top = parts[: depth + 1]
-        if top not in filled and is_wanted(PurePosixPath(*parts)):
-            filled.add(top)
-    for root in sorted({parts[:depth] for parts in labels}):
-        for path in sorted(folder.joinpath(*root).iterdir()):
-            seen = path.is_dir() and not is_clutter(path.name)
-            if seen and (*root, path.name) not in filled:
+def _check_empty(labels: Labels) -> None:
+    """Raise ValueError for a folder without images among those of classes."""
+    for level in labels.levels:
+        for path in sorted(level.path.iterdir()):
+            if path.name in level.folders or not path.is_dir():
+                continue
+            names = [name.lower() for name, _ in walk(path)]
+            filled = any(name.endswith(IMAGES + DOCUMENTS) for name in names)
+            if not filled and not is_clutter(path.name):
                 raise ValueError(
                     f"A class has no images. Received: {path}. Fill that "
                     "folder, or move it away."
                 )
-    inside = {}
-    for parts in labels:
-        below = parts[depth + 1] if len(parts) > depth + 2 else ""
-        inside.setdefault(parts[: depth + 1], set()).add(below)
-    names, *others = inside.values() or [{""}]
-    alike = others and all(other == names for other in others)
-    if alike and len(names) > 1 and "" not in names:
-        raise ValueError(
-            f"All classes hold the same folders, {sorted(names)}: this seems "
-            f"one level too high. Received: {folder}. Give one further down, "
-            f"such as {folder.joinpath(*min(inside))}, or put the images of "
-            "each class directly into its folder."
-        )
 
 
-def _check_classes(folder: Path, images: list, labels: dict) -> None:
-    """Raise ValueError unless there are two classes or more, in each split."""
-    pairs = set(labels.values())
+def _problem(images: list, pairs: set) -> str:
+    """Return what is wrong with classes and splits; empty if nothing is."""
     classes = sorted({name for name, _ in pairs})
-    missing = {(n, s) for n in classes for _, s in pairs} - pairs
-    if not folder.exists():
-        problem = "There is no such folder"
-    elif not images:
-        problem = "There are no images"
-    elif not classes:
-        problem = "The images are in no class folders"
-    elif len(classes) == 1:
-        problem = f"There is only one class, {classes[0]!r}"
-    elif len({name.casefold() for name in classes}) < len(classes):
-        problem = f"Class names differ in case only, {classes}"
-    elif missing:
-        problem = "Class {!r} has no images in {!r}".format(*min(missing))
-    else:
+    splits = {split for _, split in pairs}
+    missing = {(n, s) for n in classes for s in splits} - pairs
+    alike = Counter(map(same, classes))
+    twins = [name for name in classes if alike[same(name)] > 1]
+    if not images:
+        return "There are no images"
+    if not classes:
+        return "The images are in no class folders"
+    if twins:
+        return f"Class names differ in case only, or in spaces, {twins}"
+    if len(classes) == 1:
+        return f"There is only one class, {classes[0]!r}"
+    if missing:
+        return "Class {!r} has no images in {!r}".format(*min(missing))
+    if splits - {""} and "train" not in splits:
+        return f"There is no 'train' beside {' and '.join(sorted(splits))}"
+    return ""
+
+
+def _check_classes(folder: Path, images: list, labels: Labels) -> None:
+    """Raise ValueError unless there are two classes or more, in each split."""
+    problem = _problem(images, set(labels.found.values()))
+    if not problem:
         return
-    raise ValueError(
-        f"{problem}. Received: {folder}. It must hold a folder of images for "
-        f"each of two or more classes.{_hint(folder, images)}"
-        if folder.is_dir() or not folder.exists()
-        else f"{problem}. Received: {folder}. It must list two or more classes."
-    )
+    if "differ in case" in problem:
+        advice = "Rename the folders, or the labels, of one class alike."
+    elif "has no images in" in problem:
+        advice = (
+            "Move some of its images there, or move that class, or that part "
+            "of the split, away."
+        )
+    elif "no 'train'" in problem:
+        advice = "Rename the part to train on 'train', or give one part."
+    else:
+        advice = (
+            "It must hold a folder of images for each of two or more classes."
+            f"{_hint(folder, images)}"
+        )
+        if labels.problem:
+            advice += f" The files' names hold no classes: {labels.problem}."
+        if images:
+            advice += f" {CSV_HINT}"
+    raise ValueError(f"{problem}. Received: {folder}. {advice}")
 
 
 def _hint(folder: Path, images: list) -> str:
     """Name the folder that may be meant: one further down, or the one above."""
-    inside = {}
+    inside, sizes = {}, Counter()
     for parts in images:
         for depth in range(1, len(parts) - 1):
             inside.setdefault(parts[:depth], set()).add(parts[depth])
-    below = [parts for parts, names in inside.items() if len(names) > 1]
-    beside = (p for p in folder.parent.glob("*/*") if _is_image(p.name))
-    if below:
-        return f" Did you mean {folder.joinpath(*min(below, key=len))}?"
-    if len({path.parent for path in beside}) > 1:
+            sizes[parts[:depth]] += 1
+    below = [parts for parts in inside if len(inside[parts]) > 1]
+    for parts in sorted(below, key=lambda p: (-sizes[p], len(p), p))[:9]:
+        own = [p[len(parts) :] for p in images if p[: len(parts)] == parts]
+        if _is_understood(folder.joinpath(*parts), own):
+            return f" Did you mean {folder.joinpath(*parts)}?"
+    beside = []
+    for path in folder.parent.iterdir() if os.access(folder.parent, 4) else ():
+        if path.is_dir() and not is_clutter(path.name) and os.access(path, 5):
+            names = islice((n for n in os.listdir(path) if is_image_name(n)), 9)
+            beside += [(path.name, name) for name in names]
+    if _is_understood(folder.parent, beside, folder.name):
         return f" Did you mean {folder.parent}?"
     return ""
+
+
+def _is_understood(folder: Path, images: list, name: str = "") -> bool:
+    """Return whether images are in folders of classes, one of that name."""
+    try:
+        labels = label_by_folders(folder, images)
+    except ValueError:
+        return False
+    pairs = set(labels.found.values())
+    named = not name or any(name in level.folders for level in labels.levels)
+    return bool(labels.levels) and named and not _problem(images, pairs)

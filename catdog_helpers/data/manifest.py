@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from catdog_helpers.data.images import DECODER
+from catdog_helpers.machine.files import replacing
 
 
 def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +27,10 @@ def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
         "sound but odd (kept)": is_odd(manifest),
         "copies of another file": manifest.group != manifest.index,
         "copies with another label": has_other_label(manifest),
+        "near copies with another label (kept)": _has_other_class(
+            manifest, manifest.group
+        )
+        & ~has_other_label(manifest),
     }
     counts = {
         name: manifest[found].groupby("class").size()
@@ -36,7 +41,7 @@ def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_odd(manifest: pd.DataFrame) -> pd.Series:
-    """Tell which sound files are not what their names or habits say.
+    """Return which sound files are unusual ones.
 
     Args:
         manifest: What `prepare` returned.
@@ -50,7 +55,11 @@ def is_odd(manifest: pd.DataFrame) -> pd.Series:
 
 
 def has_other_label(manifest: pd.DataFrame) -> pd.Series:
-    """Tell which files have a copy under another class.
+    """Return which files have an identical picture under another class.
+
+    Only pictures that are identical, or so nearly that no part of them
+    differs, are evidence of a wrong label. Near copies, such as the frames of
+    a fixed camera, may well show different things.
 
     Args:
         manifest: What `prepare` returned.
@@ -58,7 +67,17 @@ def has_other_label(manifest: pd.DataFrame) -> pd.Series:
     Returns:
         Boolean series.
     """
-    labels = manifest.groupby("group")["class"].transform("nunique")
+    return _has_other_class(manifest, duplicates(manifest))
+
+
+def duplicates(manifest: pd.DataFrame) -> pd.Series:
+    """Return the column `duplicate`, or `group` where there is none."""
+    return manifest.get("duplicate", manifest.group)
+
+
+def _has_other_class(manifest: pd.DataFrame, group: pd.Series) -> pd.Series:
+    """Return which sound files share their group with another class."""
+    labels = manifest["class"].groupby(group).transform("nunique")
     return (manifest.status == "ok") & (labels > 1)
 
 
@@ -69,8 +88,14 @@ def images_key(manifest: pd.DataFrame, image_size: int) -> str:
 
 
 def write_manifest(manifest: pd.DataFrame, path: str | Path) -> None:
-    """Write a manifest, whose file names may hold bytes that are no text."""
-    manifest.to_csv(path, index=False, errors="surrogateescape")
+    """Write a manifest atomically; file names may hold bytes that are no text.
+
+    Args:
+        manifest: What `prepare` or `split` returned.
+        path: The CSV file.
+    """
+    with replacing(path) as partial:
+        manifest.to_csv(partial, index=False, errors="surrogateescape")
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from catdog_helpers.data.copies import difference_hash, group_copies
+from catdog_helpers.data.copies import difference_hash, find_copies
 from catdog_helpers.data.images import (
     DECODER,
     open_image,
@@ -61,8 +61,9 @@ def prepare(
             `uint8`, one image per file (black where `status` is "rejected").
         manifest: One row per file, in the same order: `path`, `class`,
             `sha256`, `width`, `height`, `format`, `mode`, `status` ("ok" or
-            "rejected"), `reason`, `group` (row of the first of its copies)
-            and `given_split`.
+            "rejected"), `reason`, `group` (row of the first of its near
+            copies), `duplicate` (of the first nearly identical picture) and
+            `given_split`.
 
     Raises:
         ValueError: If the folder has no usable layout.
@@ -95,7 +96,11 @@ def prepare(
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
     images = np.load(target / "images.npy", mmap_mode="r")
-    return images, read_manifest(target / "manifest.csv")
+    manifest = read_manifest(target / "manifest.csv")
+    if "duplicate" not in manifest:  # prepared by an earlier version
+        manifest = _with_copies(manifest, np.asarray(images))
+        write_manifest(manifest, target / "manifest.csv")
+    return images, manifest
 
 
 def _decode_all(folder, files, partial, image_size, workers, changed):
@@ -123,9 +128,14 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
     manifest = files.rename(columns={"split": "given_split"})
     manifest = manifest.join(pd.DataFrame(rows, index=manifest.index))
     hashes = manifest.pop("hash").to_numpy(dtype=np.uint64)
+    return _with_copies(manifest, images, hashes)
+
+
+def _with_copies(manifest, images, hashes=None) -> pd.DataFrame:
+    """Add the columns `group` and `duplicate`."""
     sound = np.flatnonzero(manifest.status == "ok")
-    manifest["group"] = group_copies(hashes, images, sound)
-    return manifest
+    group, duplicate = find_copies(images, sound, hashes)
+    return manifest.assign(group=group, duplicate=duplicate)
 
 
 @contextmanager

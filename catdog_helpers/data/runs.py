@@ -13,8 +13,16 @@ from catdog_helpers.data.manifest import (
     write_manifest,
 )
 from catdog_helpers.data.splits import SPLITS, split_rows, split_sha256
+from catdog_helpers.machine.failures import first_line
 from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.persist import backup, restore
+
+REMEDY = "run notebook 01_download_data"
+COUNTS = ("image_size", *(f"n_{name}" for name in SPLITS))
+KEYS = dict.fromkeys(("dataset", "folder", "images", "split_sha256"), str)
+KEYS |= {"class_names": list, "seed": int, **dict.fromkeys(COUNTS, int)}
+COLUMNS = {"path", "class", "sha256", "status", "group", "label", "split"}
+COLUMNS |= {"given_split", "reason", "format", "mode"}
 
 
 class Run(NamedTuple):
@@ -65,11 +73,13 @@ def save_split(
         image size, number of images of each split, hash of the split.
 
     Raises:
-        ValueError: If a picture or its copies are on two sides of the split.
+        ValueError: If a picture or its copies are on two sides of the split,
+            or `out` holds the run of another data set.
     """
     class_names = sorted(manifest["class"].unique())
     check_split(manifest, class_names)
     out = Path(out)
+    _check_same_data(out, folder, manifest)
     out.mkdir(parents=True, exist_ok=True)
     write_manifest(manifest, out / "manifest.csv")
     info = {
@@ -106,21 +116,22 @@ def load_run(out: str | Path) -> Run:
     """
     path = Path(out) / "dataset.json"
     restore(out)
-    info, table = read_json(path), path.with_name("manifest.csv")
+    info, table = _read_info(path), path.with_name("manifest.csv")
     restore(*_data_dir(info))
-    for needed in (info.get("images", path), table):
-        if "images" not in info or not Path(needed).is_file():
-            raise FileNotFoundError(
-                f"{needed} is missing or damaged: run notebook "
-                "01_download_data first"
-            )
-    manifest = read_manifest(table)
-    images = np.load(info["images"], mmap_mode="r")
-    fits = provenance(images)["key"] == images_key(manifest, images.shape[1])
+    for needed in (info["images"], table):
+        if not Path(needed).is_file():
+            raise FileNotFoundError(f"{needed} is missing or damaged: {REMEDY}")
+    manifest = _read_table(table)
+    try:
+        images = np.load(info["images"], mmap_mode="r")
+        key = provenance(images)["key"]
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"{info['images']} is damaged: {REMEDY}") from None
+    fits = key == images_key(manifest, images.shape[1])
     if not fits or split_sha256(manifest) != info["split_sha256"]:
         raise ValueError(
             f"{path.parent}: manifest.csv, dataset.json and the prepared "
-            "images do not belong together: run notebook 01_download_data"
+            f"images do not belong together: {REMEDY}"
         )
     check_split(manifest, info["class_names"])
     return Run(
@@ -131,6 +142,62 @@ def load_run(out: str | Path) -> Run:
         info,
         manifest,
     )
+
+
+def _read_info(path: Path) -> dict:
+    """Read `dataset.json`, and check its keys, types and ranges."""
+    info = read_json(path)
+    if not info:
+        raise FileNotFoundError(f"{path} is missing or damaged: {REMEDY}")
+    names = info.get("class_names")
+    wrong = [
+        key for key, kind in KEYS.items() if type(info.get(key)) is not kind
+    ]
+    if not wrong and (len(names) < 2 or {*map(type, names)} != {str}):
+        wrong = ["class_names"]
+    wrong += [k for k in COUNTS if k not in wrong and info[k] < 1]
+    if wrong:
+        raise ValueError(
+            f"{path} is not what notebook 01 writes. Received: {wrong[0]} = "
+            f"{info.get(wrong[0])!r}. To write it anew, {REMEDY}"
+        )
+    return info
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read `manifest.csv`, and check its columns and the labels in it."""
+    try:
+        manifest = read_manifest(path)
+        missing = sorted(COLUMNS - set(manifest))
+        problem = f"no column {missing[0]}" if missing else ""
+        for name in ("label", "group"):
+            if not problem and manifest[name].dtype.kind != "i":
+                problem = f"no whole numbers in {name}"
+    except (ValueError, OSError) as error:
+        problem = first_line(error)
+    if problem:
+        raise ValueError(
+            f"{path} is not what notebook 01 writes. Received: {problem}. To "
+            f"write it anew, {REMEDY}"
+        )
+    return manifest
+
+
+def _check_same_data(out: Path, folder: str | Path, manifest) -> None:
+    """Raise ValueError if a run of another data set is in `out`."""
+    old = read_json(out / "dataset.json").get("folder")
+    new = str(Path(folder).resolve())
+    if old in (None, new):
+        return
+    try:  # the same pictures in another place are the same data set
+        known = set(read_manifest(out / "manifest.csv").sha256)
+    except (AttributeError, ValueError, OSError):
+        known = set()
+    if not known & set(manifest.sha256[manifest.sha256 != ""]):
+        raise ValueError(
+            f"{out} holds the run of another data set, {old}. Received: {new}. "
+            "Choose another OUT, or move that folder away to begin anew"
+        )
 
 
 def backup_run(out: str | Path, info: dict) -> None:

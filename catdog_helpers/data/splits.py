@@ -1,13 +1,20 @@
 """Split photographs into train, validation and test, once for all notebooks."""
 
 import hashlib
+import warnings
+from collections import Counter
 
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.data.manifest import has_other_label
-
-SPLITS = ("train", "validation", "test")
+from catdog_helpers.data.manifest import duplicates
+from catdog_helpers.data.usable import (
+    SPLITS,
+    check_counts,
+    count_reasons,
+    name_scene,
+    why_left_out,
+)
 
 
 def split(
@@ -17,15 +24,18 @@ def split(
     validation: int | None = None,
     test: int | None = None,
     seed: int = 0,
+    copies: str = "near",
 ) -> pd.DataFrame:
     """Divide the sound photographs among training, validation and test.
 
     Stratified: each class has the same share in every split, and at least one
-    image where the split has places enough. Near copies go
-    to the same side; of identical files one is used; copies that carry
-    different labels are left out. The order comes from a hash of the seed and
-    the file's content, so the same files and seed give the same split
-    wherever they lie, and another `train` leaves the test images as they are.
+    image where the split has places enough. Near copies go to the same side,
+    whatever their classes; of identical files one is used; nearly identical
+    pictures that carry different labels are left out. The order comes from a
+    hash of the seed and the file's content, so the same files and seed give
+    the same split wherever they lie, and another `train` leaves the test
+    images as they are. A group of near copies that holds more than a third
+    of a class is named in a warning.
 
     Args:
         manifest: What `prepare` returned. A split that the data set brought
@@ -34,18 +44,44 @@ def split(
         validation: Likewise. Defaults to a fifth of the images.
         test: Likewise. Defaults to a fifth of the images.
         seed: Another number gives another split.
+        copies: Which copies stay on one side: "near" ones, or "identical"
+            (or nearly identical) ones only. Choose the second for pictures
+            that are all alike, such as the frames of a fixed camera; the test
+            then shows how well the model knows this scene, not others.
 
     Returns:
         The manifest with two more columns: `label`, the class's number in
         alphabetical order, and `split`, empty where an image is not used.
+        Its column `group` numbers the copies that were kept together.
 
     Raises:
         ValueError: If there are not enough images, with the numbers.
     """
-    usable = manifest[usable_rows(manifest)]
-    _check_counts(usable["class"], manifest["class"])
+    if copies not in ("near", "identical"):
+        raise ValueError(
+            f"copies must be 'near' or 'identical'. Received: {copies!r}"
+        )
+    if copies == "identical":
+        manifest = manifest.assign(group=duplicates(manifest))
+    reasons = why_left_out(manifest)
+    check_counts(manifest["class"], reasons)
+    usable = manifest[reasons == ""]
+    scene = name_scene(usable)
+    try:
+        result = _divide(manifest, usable, (train, validation, test), seed)
+    except ValueError as error:
+        left_out = count_reasons(reasons)
+        left_out = left_out and f" (left out: {left_out})"
+        raise ValueError(f"{scene and scene + ' '}{error}{left_out}") from None
+    if scene:
+        warnings.warn(scene, stacklevel=2)
+    return result
+
+
+def _divide(manifest, usable, wanted, seed) -> pd.DataFrame:
+    """Deal whole groups of copies to test, then validation, then training."""
     open_to = _open_to(usable)
-    sizes = _sizes(usable, open_to, train, validation, test)
+    sizes = _sizes(usable, open_to, *wanted)
     order = [_hash(f"{seed} {sha256}") for sha256 in usable.sha256]
     left = usable.assign(order=order).sort_values("order")
     class_names = sorted(manifest["class"].unique())
@@ -54,42 +90,22 @@ def split(
     for part in reversed(SPLITS):  # what is dealt later moves nothing before
         pool = left[open_to[part][left.index]]
         # Copies, which stay together, may leave fewer than "all others".
-        most = sizes[part] if train or part != "train" else len(pool)
+        most = sizes[part] if wanted[0] or part != "train" else len(pool)
         shares = _shares(pool["class"], min(sizes[part], most))
+        chosen = _deal(pool, shares.reindex(class_names, fill_value=0))
         for name in class_names:
-            members = pool[pool["class"] == name]
-            chosen = _deal(members, shares.get(name, 0))
-            _check(name, members, chosen, part, shares)
-            result.loc[chosen, "split"] = part
-            left = left.drop(chosen)
+            members = pool.index[pool["class"] == name]
+            _check(name, members, members.intersection(chosen), part, shares)
+        result.loc[chosen, "split"] = part
+        left = left.drop(chosen)
     return result
 
 
-def usable_rows(manifest: pd.DataFrame) -> pd.Series:
-    """Tell which images may be used: sound, unambiguous, no exact copy.
-
-    Where copies stand on two sides of a split that the data set brought
-    along, those on the side of training are left out.
-
-    Args:
-        manifest: What `prepare` returned.
-
-    Returns:
-        Boolean series.
-    """
-    sound = manifest[manifest.status == "ok"]
-    sound = sound[~has_other_label(sound)]
-    side = sound.given_split.map(["", *SPLITS].index)
-    sound = sound[side == side.groupby(sound.group).transform("max")]
-    sound = sound.drop_duplicates("sha256")
-    return manifest.index.to_series().isin(sound.index)
-
-
 def split_rows(manifest: pd.DataFrame) -> tuple[np.ndarray, ...]:
-    """Give the rows of each split.
+    """Return the rows of each split.
 
     Args:
-        manifest: What `split` or `load_split` returned.
+        manifest: What `split` returned, or that of `load_run`.
 
     Returns:
         train, validation, test: Row numbers into images, features and labels.
@@ -168,29 +184,38 @@ def _shares(classes: pd.Series, size: int) -> pd.Series:
     return whole
 
 
-def _check_counts(usable: pd.Series, classes: pd.Series) -> None:
-    counts = usable.value_counts().reindex(classes.unique(), fill_value=0)
-    if few := counts[counts < len(SPLITS)].sort_values()[:9].to_dict():
-        raise ValueError(
-            "each class needs 3 usable images: to train, to validate and to "
-            f"test. Received: {few}. Bring more images, or leave the class out"
-        )
+def _deal(pool: pd.DataFrame, shares: pd.Series) -> list[int]:
+    """Choose whole groups of copies, so many images of each class at most.
 
-
-def _deal(members: pd.DataFrame, share: int) -> list[int]:
-    """Choose whole groups of copies, so many images at most, but one group."""
-    chosen, groups = [], members.groupby("group", sort=False).groups
-    for rows in groups.values():
-        if len(chosen) + len(rows) <= share:
-            chosen += list(rows)
-    if share and groups and not chosen:  # all are larger
-        chosen = list(min(groups.values(), key=len))
+    If all groups of a class are larger than its share, the smallest is chosen.
+    """
+    chosen, room = [], shares.to_dict()
+    classes = pool["class"].to_dict()
+    groups = pool.groupby("group", sort=False).groups
+    for name, share in shares.items():
+        own = pool.group[pool["class"] == name].unique()
+        own = [group for group in own if group in groups]
+        for group in own:
+            needed = Counter(classes[row] for row in groups[group])
+            if all(n <= room[other] for other, n in needed.items()):
+                _take(groups.pop(group), classes, chosen, room)
+        if share and own and room[name] == share:
+            smallest = min(own, key=lambda group: len(groups[group]))
+            _take(groups.pop(smallest), classes, chosen, room)
     return chosen
 
 
-def _check(name: str, members, chosen: list, part: str, shares) -> None:
+def _take(rows, classes: dict, chosen: list, room: dict) -> None:
+    chosen += list(rows)
+    for row in rows:
+        room[classes[row]] -= 1
+
+
+def _check(name: str, members, chosen, part: str, shares) -> None:
+    """Raise ValueError if a class lacks images for a part of the split."""
     # A group of copies that does not fit may leave a place or two open.
-    if not chosen or len(members) < shares[name]:
+    share = shares.get(name, 0)
+    if not len(chosen) or len(members) < share:
         raise ValueError(
             f"class {name!r} cannot give its share of {shares.sum():,} images "
             f"for {part} from the {len(members):,} it has left: choose another "

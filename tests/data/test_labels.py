@@ -1,6 +1,8 @@
 """A CSV of path,label is as good as folders; what is wrong in it is named."""
 
+import os
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -40,6 +42,11 @@ def lines(n=12, separator=","):
         ("path,label\r\n" + lines().replace("\n", "\r\n"), "utf-8"),
         ("path, label\n\n" + lines(separator=", "), "utf-8"),
         ("path,label\n" + lines() + lines(3), "utf-8"),  # lines twice
+        ("path\tlabel\n" + lines(separator="\t"), "utf-16"),  # Excel's text
+        ("sep=;\npath;label\n" + lines(separator=";"), "utf-8-sig"),
+        ("path,label,\n" + lines().replace("\n", ",\n") + ",,\n ,\n", "utf-8"),
+        ("path,label\n" + lines().replace("/", "\\"), "utf-8"),
+        ("path,label\n" + lines().replace("mon chat", '"mon chat"'), "utf-8"),
     ],
 )
 def test_a_list_takes_the_same_calls_as_a_folder(
@@ -94,7 +101,14 @@ def test_a_changed_list_is_prepared_anew(listed, tmp_path):
         ("path,label\npictures/x/000.png,cat\n", "only one class, 'cat'"),
         ("path,label\n", "no images"),
         ('path,label\n"a.png,cat\n', "is no CSV"),
-        ("path,label\na.png,cat,dog\nb.png,1,2,3,4\n", "is no CSV|without"),
+        ("path,label\na.png,cat,dog\nb.png,1,2,3,4\n", "2 lines without"),
+        ("path,label\npictures/x/000.png,cat,dog\n", "with more cells"),
+        ("Label,path,LABEL\ncat,a.png,cat\n", "column label more than once"),
+        ("path,label\na\0.png,cat\n", "holds NUL characters"),
+        (
+            "path,label\n" + lines() + "pictures/x/000.png,Mon Chat\n",
+            "differ in",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(listed, text, words):
@@ -110,6 +124,25 @@ def test_another_encoding_is_named(listed):
     path = listed("path,label\npictures/x/000.png,Bär\n", "latin-1")
     with pytest.raises(ValueError, match="is no CSV in UTF-8"):
         index_images(path)
+
+
+def test_a_column_that_is_spelled_as_asked_for_comes_first(listed):
+    rows = lines().replace("\n", ",other\n")
+    path = listed("path,label,Label\n" + rows)
+    with pytest.warns(UserWarning, match="'label' is read, not 'Label'"):
+        table = index_images(path)
+    assert set(table["class"]) == {"mon chat", "犬"}
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_composed_and_decomposed_names_are_the_same(listed, tmp_path, forms):
+    on_disk, in_list = (unicodedata.normalize(f, "é") for f in forms)
+    path = listed(f"path,label\n{in_list}.png,{in_list}\n{in_list}2.png,b\n")
+    for name in (on_disk, on_disk + "2"):
+        (path.parent / f"{name}.png").touch()
+    table = index_images(path)
+    assert set(table["class"]) == {"é", "b"}
+    assert all(map(os.path.isfile, table.path))
 
 
 def test_a_missing_list_is_no_data_set(tmp_path):

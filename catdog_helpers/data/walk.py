@@ -1,0 +1,114 @@
+"""The walk over a folder of photographs, and what counts as one."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2")
+DOCUMENTS = (".txt", ".md", ".pdf", ".docx", "license", "licence", "readme")
+# What may lie beside photographs without a word about it
+COMPANIONS = (*DOCUMENTS, ".csv", ".tsv", ".json", ".xml", ".html", ".yaml")
+COMPANIONS += (".yml", ".mat", ".npy", ".npz", ".py", ".ipynb", ".xlsx", ".log")
+# These begin like TIFF, but a decoder would find a small preview only.
+RAW = (".dng", ".cr2", ".nef", ".arw", ".orf", ".pef", ".rw2", ".srw", ".nrw")
+# What systems, network drives and notebooks leave in folders
+CLUTTER = (
+    "__macosx",
+    "__pycache__",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "@recycle",
+    "@recently-snapshot",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "lost+found",
+    "system volume information",
+    "network trash folder",
+    "temporary items",
+)
+STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
+STARTS += (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ")
+BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1", b"avif")
+
+
+def is_clutter(name: str) -> bool:
+    """Return whether a file or folder is hidden, or left there by a system."""
+    return name.startswith(".") or name.lower() in CLUTTER
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a file has the extension of an image."""
+    return name.lower().endswith(IMAGES)
+
+
+def is_image_file(path: str | Path) -> bool:
+    """Return whether a regular file begins like an image, whatever its name.
+
+    Args:
+        path: The file. A pipe or a device is not opened.
+
+    Returns:
+        False also if it cannot be read.
+    """
+    if str(path).lower().endswith(RAW):
+        return False
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError:
+        return False
+    return (
+        start.startswith(STARTS)
+        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+        or (start[:2] == b"BM" and start[6:10] == b"\0\0\0\0")
+        or (start[4:8] == b"ftyp" and start[8:12] in BRANDS)
+    )
+
+
+def walk(
+    folder: str | Path, *, follow_links: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Find the files of a folder and of all folders in it, without clutter.
+
+    Memory holds the names of one folder at a time and of those around it.
+
+    Args:
+        folder: Where to look.
+        follow_links: Whether to enter linked folders, though never in a
+            circle.
+
+    Yields:
+        Path and an empty string; or, of a folder that cannot be listed, its
+        path and the reason. In each folder sorted by name.
+    """
+    yield from _walk(os.fspath(folder), follow_links, set())
+
+
+def _walk(folder: str, follow_links: bool, above: set) -> Iterator:
+    try:
+        here = os.path.realpath(folder) if follow_links else folder
+        with os.scandir(folder) as entries:
+            kinds = {
+                entry.name: entry.is_dir(follow_symlinks=follow_links)
+                for entry in entries
+                if not is_clutter(entry.name)
+            }
+    except OSError as error:
+        yield folder, error.strerror or str(error)
+        return
+    if here in above:  # a link in a circle
+        return
+    for name in sorted(kinds):
+        path = os.path.join(folder, name)
+        if kinds[name]:
+            yield from _walk(path, follow_links, above | {here})
+        else:
+            yield path, ""
