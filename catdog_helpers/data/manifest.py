@@ -118,7 +118,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
 
 
 def provenance(array: np.ndarray) -> dict:
-    """Tell where a memory-mapped array comes from.
+    """Return where a memory-mapped array comes from.
 
     Args:
         array: Prepared images or extracted features.
