@@ -1,4 +1,4 @@
-"""`make run` and `make address`: arguments, execution, quoting."""
+"""`make run`: arguments, execution, quoting."""
 
 import json
 import os
@@ -14,7 +14,6 @@ import pandas
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-import address
 import dials
 import run
 
@@ -449,51 +448,3 @@ def test_make_leaves_no_stamp_when_installing_fails(checkout):
     assert first.endswith("ERROR: no index")
     assert len(rest) == 1
     assert not (checkout / ".venv/.installed").exists()
-
-
-# The address
-
-
-def test_address_is_written_everywhere(tmp_path, capsys, monkeypatch):
-    old, ref = address.read_address()
-    (tmp_path / "notebooks").mkdir()
-    toml = (ROOT / "pyproject.toml").read_text("utf-8")
-    (tmp_path / "pyproject.toml").write_text(toml)
-    badge = address.BADGE.format(repository=old, ref=ref, name="01_a.ipynb")
-    other = "https://github.com/keras-team/keras/blob/master/a.py"
-    (tmp_path / "README.md").write_text(f"{badge}\ngit clone {old}\n{other}")
-    notebook = write_notebook(
-        tmp_path / "notebooks/01_a.ipynb",
-        f"# 1. A\n{badge}",
-        address.SETUP.format(repository=old, ref=ref),
-    )
-    monkeypatch.setattr(address, "ROOT", tmp_path)
-    changed = address.write_address("me/my.cats", "v1.0", tmp_path)
-    assert len(changed) == 3
-    assert address.read_address(tmp_path) == ("me/my.cats", "v1.0")
-    new = {"repository": "me/my.cats", "ref": "v1.0"}
-    readme = (tmp_path / "README.md").read_text()
-    assert readme.startswith(address.BADGE.format(**new, name="01_a.ipynb"))
-    assert readme.endswith(other)
-    cells = nbformat.read(notebook, as_version=4).cells
-    assert cells[0].source.endswith(
-        address.BADGE.format(**new, name="01_a.ipynb")
-    )
-    assert cells[1].source == address.SETUP.format(**new)
-    assert address.write_address("me/my.cats", "v1.0", tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["REPOSITORY=me/cats"],
-        ["REPOSITORY=https://github.com/me/cats", "REF=v1"],
-        ["REPOSITORY=me/cats", "REF=a b"],
-        ["REPOSITORY=me/cats", "REF=v1", "SEED=1"],
-    ],
-)
-def test_wrong_address_changes_nothing(arguments, capsys, monkeypatch):
-    monkeypatch.setattr(address, "write_address", None)
-    assert address.main(arguments) == 2
-    assert capsys.readouterr().err.count("\n") == 1
