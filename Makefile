@@ -7,7 +7,7 @@ CONSTRAINTS = constraints.txt
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run report lab test test-all test-backends lint benchmark \
+.PHONY: help install run report lab test test-all test-backends lint benchmark \
     address clean
 
 ifeq ($(filter tensorflow jax torch,$(BACKEND)),)
@@ -42,6 +42,8 @@ help: ## List the targets
 	    Makefile
 	@echo 'Add BACKEND=jax or torch to do without TensorFlow, and'
 	@echo 'PYTHON=python3.12 to build .venv with another Python.'
+
+install: $(installed) ## Build .venv, which every target does if need be
 
 run: $(installed) ## Run notebooks 01 to 05 [DATASET=... BASE=... OUT=...]
 	@$(venv_python) tools/run.py $(given)
