@@ -1,7 +1,8 @@
 """The dials of `make run`: what there is to set, and what each one takes.
 
-A dial is a name that a notebook's `parameters` cell assigns, with its default
-and the comment behind it; `TOOLS` adds those that no notebook has.
+A dial is a name that a notebook assigns in its cell tagged `parameters` (for
+the reader) or `settings` (for the tools), with the comment behind it; `TOOLS`
+adds those that no notebook has.
 
     python tools/dials.py
 
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "dials.md"
+TAGS = {"parameters", "settings"}
 ASSIGNED = re.compile(r"(?m)^([A-Z][A-Z_]*) = (.+?)(?:  # (.+))?$")
 WHOLE = ("DEVICES", "RESOLUTION", "TRAIN", "VALIDATION", "TEST")
 PATHS = ("OUT", "DATA", "PERSIST", "PHOTOS", "CATDOG_MODEL")
@@ -82,7 +84,7 @@ def known_dials() -> dict[str, list[Dial]]:
     found: dict[str, list[Dial]] = {}
     for path in series():
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
-            if "parameters" in cell["metadata"].get("tags", []):
+            if TAGS & set(cell["metadata"].get("tags", [])):
                 source = "".join(cell["source"])
                 for name, default, about in ASSIGNED.findall(source):
                     dial = Dial(path.name[:2], default, about)
@@ -98,8 +100,8 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
             paths are taken from the working directory.
 
     Returns:
-        The value of each dial given; `DATASET`, `BASE`, `IMAGE_SIZE`,
-        `NOTEBOOKS` and `OUT`; and what else is usual for the data set.
+        The value of each dial given; `DATASET`, `BASE`, `NOTEBOOKS`, `OUT`;
+        and what else is usual for the data set and the base.
 
     Raises:
         DialError: If a name or a value makes no sense.
@@ -117,7 +119,9 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
     dataset = dials.setdefault("DATASET", "sample")
     base = dials.setdefault("BASE", settings(dataset).base)
     usual = {k.upper(): v for k, v in USUAL.get(dataset, {}).items()}
-    usual["IMAGE_SIZE"] = BASES[base].image_size if base in BASES else 192
+    usual.pop("IMAGE_SIZE", None)
+    if base in BASES:  # else the saved model tells
+        usual["IMAGE_SIZE"] = BASES[base].image_size
     dials = usual | dials
     dials.setdefault("NOTEBOOKS", _notebooks("1-5"))
     random = "-random" if dials.get("WEIGHTS", "") is None else ""
@@ -127,7 +131,7 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
 
 
 def parameters(source: str, dials: dict[str, Any]) -> str:
-    """Return the assignments that replace those of a `parameters` cell.
+    """Return the assignments that replace those of a cell with dials.
 
     Args:
         source: The cell's.

@@ -131,7 +131,8 @@ def _keep_last_state(notebook, states: dict) -> None:
             names = [part["_model_name"] for part in parts]
             if names == ["HTMLModel", "FloatProgressModel", "HTMLModel"]:
                 text = "".join(parts[i].get("value", "") for i in (0, 2))
-                output["data"] = {"text/plain": html.unescape(text)}
+                text = html.unescape(text).replace("\u2007", " ")
+                output["data"] = {"text/plain": text}
 
 
 def say(line: str, end: str = "") -> None:

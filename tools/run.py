@@ -12,14 +12,24 @@ import signal
 if __name__ == "__main__":  # before anything has begun, Ctrl-C just ends it
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dials import ROOT, DialError, known_dials, parameters, parse_dials, series
+from dials import (
+    ROOT,
+    TAGS,
+    DialError,
+    known_dials,
+    parameters,
+    parse_dials,
+    series,
+)
 
 # What the kernels get as environment variables
 FROM_ENVIRONMENT = {
@@ -76,40 +86,74 @@ def _has_what_it_needs(path: Path, dials: dict[str, Any]) -> bool:
 
 
 def _inject(notebook, values: dict[str, Any]) -> None:
-    """Add a cell with other values below the one tagged `parameters`."""
+    """Add a cell with other values below each one that has dials."""
     from nbformat.v4 import new_code_cell
 
-    for index, cell in enumerate(notebook.cells):
-        if "parameters" in cell.metadata.get("tags", []):
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        has_dials = TAGS & set(cell.metadata.get("tags", []))
+        if has_dials and (lines := parameters(cell.source, values)):
             tags = {"tags": ["injected-parameters"]}
-            new = new_code_cell(parameters(cell.source, values), metadata=tags)
-            notebook.cells.insert(index + 1, new)
-            return
+            cells.append(new_code_cell(lines, metadata=tags))
+    notebook.cells = cells
 
 
 def _environment(dials: dict[str, Any]) -> dict[str, str]:
     """Return what the kernels get besides this process's environment."""
-    return {
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    } | {
+    chosen = {
         variable: str(dials[name])
         for name, variable in FROM_ENVIRONMENT.items()
         if name in dials
     }
+    return {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        **chosen,
+    }
 
 
-def _check(dials: dict[str, Any]) -> None:
-    """Find out before anything runs whether the base can be had."""
-    try:
-        from catdog_helpers.bases import check_base
-    except ImportError:
-        return
-    try:
-        check_base(dials["BASE"], dials.get("WEIGHTS", "imagenet"))
-    except (ValueError, OSError, ImportError) as error:
-        raise DialError(error) from None
+# Another process imports Keras: what it logs is left out, and a GPU's memory
+# is free again when the notebooks need it.
+CHECK = """
+import json, sys
+import numpy as np
+import catdog_helpers as ch
+ch.use_backend()
+base, weights, cut, size, resolution = json.loads(sys.argv[1])
+try:
+    sizes = {"image_size": size, "resolution": resolution}
+    model = ch.load_base(base, weights, **sizes)
+    ch.cut_base(model, cut)
+    size = size or model.input_shape[1] or 192
+    model(np.zeros((1, size, size, 3), "float32"))
+    print(size)
+except (ValueError, OSError, ImportError) as error:
+    sys.exit("Error: " + str(error).partition("\\n")[0])
+"""
+
+
+def _check_base(dials: dict[str, Any]) -> None:
+    """Check that the base can be loaded and cut, and set the image size.
+
+    Raises:
+        DialError: If it cannot; the message is one line.
+    """
+    names = ("BASE", "WEIGHTS", "CUT", "IMAGE_SIZE", "RESOLUTION")
+    given = [({"WEIGHTS": "imagenet"} | dials).get(name) for name in names]
+    if given[:3] == ["sample", "imagenet", None]:
+        return  # it is part of the package
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, json.dumps(given)],
+        env=os.environ | _environment(dials),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["Python died"])[-1]
+        raise DialError(f"BASE: {reason.removeprefix('Error: ')}")
+    dials.setdefault("IMAGE_SIZE", int(done.stdout.split()[-1]))
 
 
 def _report(out: Path) -> None:
@@ -162,7 +206,7 @@ def main(arguments: list[str]) -> int:
             print(_help())
             return 0
         dials = parse_dials(arguments)
-        _check(dials)
+        _check_base(dials)
         _report(run(dials))
         return 0
     except KeyboardInterrupt:
