@@ -7,7 +7,7 @@ CONSTRAINTS = constraints.txt
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run report lab test test-all test-backends lint benchmark \
+.PHONY: help install run report lab test test-all test-backends lint benchmark \
     address clean
 
 ifeq ($(filter tensorflow jax torch,$(BACKEND)),)
@@ -43,22 +43,28 @@ help: ## List the targets
 	@echo 'Add BACKEND=jax or torch to do without TensorFlow, and'
 	@echo 'PYTHON=python3.12 to build .venv with another Python.'
 
+install: $(installed) ## Build .venv, which every target does if need be
+
 run: $(installed) ## Run notebooks 01 to 05 [DATASET=... BASE=... OUT=...]
 	@$(venv_python) tools/run.py $(given)
 
 report: $(installed) ## Notebooks 01 to 06 and 09, then tables and plots [as run]
 	@PYTHONPATH=tools $(venv_python) -m benchmarks.report $(given)
 
-lab: $(installed) ## Run notebook 08 with its solutions [DATASET=... BASE=...]
-	@$(venv_python) tools/run.py NOTEBOOKS=8 DATASET=sample_breeds \
+lab: $(installed) ## Run the lab's notebook with its solutions [DATASET=... BASE=...]
+	@$(venv_python) tools/run.py NOTEBOOKS=breeds_lab DATASET=sample_breeds \
 	    SOLUTION=True $(given)
 
 # Other backends run what computes with Keras, the notebooks among it.
 quick := not slow$(if $(filter tensorflow,$(BACKEND)),, and backend)
+# What reads the repository's texts finds the same with every set.
+texts := tests/test_package_static.py tests/test_readme.py \
+    tests/notebooks/test_notebooks_static.py
+skipped := $(if $(filter .venv,$(venv)),,$(addprefix --ignore=,$(texts)))
 pytest := $(venv_python) -m pytest -q -ra --durations=10
 
 test: $(installed) ## Run the tests, except those that take minutes each
-	@KERAS_BACKEND=$(BACKEND) $(pytest) -n 2 -m '$(quick)'
+	@KERAS_BACKEND=$(BACKEND) $(pytest) -n 2 $(skipped) -m '$(quick)'
 
 # What measures speed has the machine to itself.
 test-all: $(installed) ## Run the tests that take minutes each

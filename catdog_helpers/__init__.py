@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         # 1. Download the data
         "machine.backend": ["use_backend"],
+        "data.defaults": ["settings"],
         "data.sources": ["dataset_dir", "fetch"],
         "data.layout": ["index_images"],
         "data.prepared": ["prepare"],

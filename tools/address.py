@@ -1,114 +1,179 @@
-"""Write the project's public address wherever it stands.
+"""Write the project's public address into the README and the notebooks.
 
     python tools/address.py REPOSITORY=owner/name REF=v1
 
-`make address` calls this. The constant lies in pyproject.toml; the README's
-and the notebooks' badges and set-up cells repeat it.
+`make address` calls this. The address is kept in pyproject.toml; without
+arguments it is written again, for example into a new notebook. While none is
+set, there are no badges, and the set-up cells clone nothing.
 """
 
+import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BADGE = (
+COLAB = (
     "[![Open in Colab](https://colab.research.google.com/assets/"
     "colab-badge.svg)](https://colab.research.google.com/github/"
-    "{repository}/blob/{ref}/notebooks/{name})"
 )
-# The first code cell of each notebook
+KAGGLE = (
+    "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+    "(https://kaggle.com/kernels/welcome?src=https://github.com/"
+)
+BADGES = re.compile(r"(?m)^\[!\[Open in [^\n]*\n+")
+# The first code cell of each notebook. On a mounted Drive, `notebooks/..` is
+# the project's folder, and no folder if only data were kept there.
 SETUP = """\
-# On Colab only: fetch the project, once, and work in its folder.
+# Find the helpers: {places}.
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
-if "google.colab" in sys.modules:
-    REPOSITORY = "https://github.com/{repository}"
-    REF = "{ref}"
-    %cd -q /content
-    !test -d catdog || git clone -q --depth 1 -b {{REF}} {{REPOSITORY}} catdog
+DRIVE = "/content/drive/MyDrive/catdog"
+sys.path.append(str(Path("..").resolve()))
+if not find_spec("catdog_helpers"):
+    !test -d catdog || cp -r {{DRIVE}}/notebooks/.. catdog 2> /dev/null{clone}
+    if not Path("catdog/notebooks").is_dir():
+        sys.exit("No helpers: {remedy}")
     %cd -q catdog/notebooks
-    sys.path.insert(0, "/content/catdog")
+    sys.path.append(str(Path("..").resolve()))
 
 import catdog_helpers as ch
 
-ch.use_backend()  # TensorFlow if it is there; or name "jax" or "torch" here"""
+ch.use_backend()  # or "jax" or "torch"; TensorFlow where it is installed"""
+ALONE = {
+    "places": "here, or on a mounted Drive",
+    "clone": "",
+    "remedy": "open this notebook in a copy of the project.",
+}
+ONLINE = {
+    "places": "here, on a mounted Drive, or online (Kaggle: internet on)",
+    "clone": " || \\\n        git clone -q --depth 1 -b <ref> <url> catdog",
+    "remedy": "turn the internet on, or open the whole project.",
+}
 
 
 def read_address(root: Path = ROOT) -> tuple[str, str]:
-    """Read the constant in pyproject.toml.
+    """Read the address that is kept in pyproject.toml.
 
     Args:
         root: Folder of the project.
 
     Returns:
-        repository, ref: For example `"owner/name"`, `"v1"`.
+        repository, ref: For example `"owner/name"`, `"v1"`; the repository is
+        "" while none is set.
     """
     text = (root / "pyproject.toml").read_text("utf-8")
-    repository = re.search(
-        r'^Repository = "https://github.com/(.+)"', text, re.M
-    )
-    ref = re.search(r'^ref = "(.+)"', text, re.M)
-    return repository[1], ref[1]
+    found = tomllib.loads(text)["tool"]["catdog"]
+    return found["repository"], found["ref"]
+
+
+def badges(repository: str, ref: str, name: str) -> str:
+    """Return the badges that open a notebook, as a paragraph of Markdown.
+
+    Args:
+        repository: `owner/name` on GitHub, or "".
+        ref: A tag or a branch.
+        name: File name of the notebook.
+
+    Returns:
+        Both badges and an empty line; nothing without a repository.
+    """
+    if not repository:
+        return ""
+    path = f"{repository}/blob/{ref}/notebooks/{name}"
+    return f"{COLAB}{path}) {KAGGLE}{path})\n\n"
+
+
+def setup_cell(repository: str, ref: str) -> str:
+    """Return the source of the first code cell of every notebook.
+
+    Args:
+        repository: `owner/name` on GitHub, or "".
+        ref: A tag or a branch.
+
+    Returns:
+        Its source; without a repository it clones nothing.
+    """
+    text = SETUP.format(**ONLINE if repository else ALONE)
+    url = f"https://github.com/{repository}"
+    return text.replace("<ref>", ref).replace("<url>", url)
 
 
 def write_address(repository: str, ref: str, root: Path = ROOT) -> list[Path]:
-    """Replace the address in pyproject.toml, the README and the notebooks.
+    """Write the address into pyproject.toml, the README and the notebooks.
 
     Args:
-        repository: `owner/name` on GitHub.
+        repository: `owner/name` on GitHub, or "" for none.
         ref: A tag or a branch.
         root: Folder of the project.
 
     Returns:
         The files that changed.
     """
-    old, _ = read_address(root)
-    old = rf"(github(?:\.com)?/){re.escape(old)}(?![\w-])"
-    new = re.escape(repository)
-    changed = []
-    for path in [
-        root / "pyproject.toml",
-        root / "README.md",
-        *sorted((root / "notebooks").glob("*.ipynb")),
-    ]:
-        before = path.read_text("utf-8") if path.exists() else ""
-        text = re.sub(old, rf"\g<1>{repository}", before)
-        links = rf"(github(?:\.com)?/{new}/(?:blob|tree)/)[\w.-]+"
-        text = re.sub(links, rf"\g<1>{ref}", text)
-        # In a notebook's JSON the quotes are escaped
-        text = re.sub(r'(\bREF = \\?")[\w.-]+', rf"\g<1>{ref}", text)
-        if path.name == "pyproject.toml":
-            text = re.sub(r'(?m)^(ref = ")[\w.-]+', rf"\g<1>{ref}", text)
-        if text != before:
-            path.write_text(text, "utf-8")
-            changed.append(path)
+    notebooks = sorted((root / "notebooks").glob("*.ipynb"))
+    new = {}
+    toml = root / "pyproject.toml"
+    given = f'repository = "{repository}"\nref = "{ref}"'
+    text = toml.read_text("utf-8")
+    new[toml] = re.sub(r'(?m)^repository = ".*"\nref = ".*"', given, text)
+    if (readme := root / "README.md").exists():
+        line = badges(repository, ref, notebooks[0].name)
+        new[readme] = _below_title(readme.read_text("utf-8"), line)
+    for path in notebooks:
+        notebook = json.loads(path.read_text("utf-8"))
+        text = notebook["cells"][0]
+        code = next(c for c in notebook["cells"] if c["cell_type"] == "code")
+        line = badges(repository, ref, path.name)
+        _set_source(text, _below_title("".join(text["source"]), line))
+        _set_source(code, setup_cell(repository, ref))
+        new[path] = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    changed = [p for p in new if new[p] != p.read_text("utf-8")]
+    for path in changed:
+        path.write_text(new[path], "utf-8")
     return changed
+
+
+def _below_title(text: str, line: str) -> str:
+    """Put the badges below the first heading, in place of those there."""
+    return re.sub(
+        r"(?m)^(# .+\n+)", rf"\1{line}", BADGES.sub("", text), count=1
+    )
+
+
+def _set_source(cell: dict, source: str) -> None:
+    cell["source"] = source.splitlines(keepends=True)
 
 
 def main(arguments: list[str]) -> int:
     """Set the address from `REPOSITORY=owner/name` and `REF=v1`.
 
     Args:
-        arguments: Both of them.
+        arguments: Both of them, or none to write the present address again.
 
     Returns:
         The exit status: 0, or 2 after one line on stderr.
     """
     given = dict(argument.partition("=")[::2] for argument in arguments)
     repository, ref = given.pop("REPOSITORY", ""), given.pop("REF", "")
-    if (
+    if not arguments:
+        repository, ref = read_address()
+    elif (
         given
         or not re.fullmatch(r"[A-Za-z0-9-]+/[\w.-]+", repository, re.ASCII)
-        or not re.fullmatch(r"[\w.-]+", ref, re.ASCII)
+        or not re.fullmatch(r"[\w.][\w.-]*", ref, re.ASCII)
     ):
         print(
             "Give the address as REPOSITORY=owner/name REF=v1 (a tag or a "
-            f"branch). Received: {' '.join(arguments) or 'nothing'}",
+            f"branch). Received: {' '.join(arguments)}",
             file=sys.stderr,
         )
         return 2
     for path in write_address(repository, ref):
-        print(f"{path.relative_to(ROOT)} now names {repository} at {ref}")
+        at = f"names {repository} at {ref}" if repository else "has no address"
+        print(f"{path.relative_to(ROOT)} now {at}")
     return 0
 
 

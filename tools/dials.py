@@ -1,27 +1,98 @@
-"""The dials of `make run`: what each takes, and how notebooks get them."""
+"""The dials of `make run`: what there is to set, and what each one takes.
+
+A dial is a name that a notebook assigns in its cell tagged `parameters` (for
+the reader) or `settings` (for the tools), with the comment behind it; `TOOLS`
+adds those that no notebook has.
+
+    python tools/dials.py
+
+writes the list of all dials, docs/dials.md.
+"""
 
 import ast
 import difflib
+import functools
+import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlparse
-
-import nbformat
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the drawn sample is run with unless told otherwise
-SAMPLE_DIALS = {"BASE": "sample", "TRAIN": 300, "VALIDATION": 100, "TEST": 600}
-SAMPLE_DIALS |= {"BASES": "none", "SEEDS": 2, "SCRATCH_STEPS": 60}
-DATASETS = ("sample", "sample_breeds", "small", "full", "oxford_pets")
+DOCS = ROOT / "docs" / "dials.md"
+TAGS = {"parameters", "settings"}
+ASSIGNED = re.compile(r"(?m)^([A-Z][A-Z_]*) = (.+?)(?:  # (.+))?$")
+WHOLE = ("DEVICES", "RESOLUTION", "TRAIN", "VALIDATION", "TEST")
+PATHS = ("OUT", "DATA", "PERSIST", "PHOTOS", "CATDOG_MODEL")
+CHOICES = {
+    "BACKEND": ("tensorflow", "jax", "torch"),
+    "PRECISION": ("float32", "bfloat16", "float16"),
+}
+# Those of no notebook: what each one sets, and its default.
+TOOLS = {
+    "NOTEBOOKS": ("numbers, ranges or parts of names: 1-6,lab", "1-5"),
+    "BACKEND": (", ".join(CHOICES["BACKEND"]), "the first one installed"),
+    "PRECISION": (", ".join(CHOICES["PRECISION"]), "the fastest here"),
+    "DEVICES": ("how many GPUs share each batch", "1"),
+    "PERSIST": ("a folder that outlives the session, for backups", "none"),
+}
+# What the notebooks share, in the words of this page.
+SHARED = {
+    "DATASET": "a name, the path of a folder, zip, tar or CSV, an address",
+    "IMAGE_SIZE": "side of the square images in pixels",
+    "TRAIN": "training images over all classes",
+    "VALIDATION": "validation images over all classes",
+    "TEST": "test images over all classes",
+    "BASE": "pretrained base: a name, or the path of a saved model",
+    "WEIGHTS": "imagenet, the path of a file, or None: random",
+    "EPOCHS": "passes over the training images, at most",
+    "BATCH_SIZE": "images in each step",
+    "LEARNING_RATE": "of the optimizer, at its highest",
+    "SEED": "seed of everything random",
+    "DATA": "folder of what is downloaded and prepared",
+    "OUT": "folder of the run",
+}
 
 
 class DialError(ValueError):
     """A dial that does not exist, or a value that it cannot take."""
 
 
-def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
+class Dial(NamedTuple):
+    """A dial as one notebook has it."""
+
+    notebook: str
+    default: str
+    about: str
+
+
+def series() -> list[Path]:
+    """Return the files of all notebooks, in order."""
+    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+@functools.cache
+def known_dials() -> dict[str, list[Dial]]:
+    """Read the dials from the notebooks.
+
+    Returns:
+        By name, in the order of the notebooks: one entry for each notebook
+        that has it, none for those of `TOOLS`.
+    """
+    found: dict[str, list[Dial]] = {}
+    for path in series():
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            if TAGS & set(cell["metadata"].get("tags", [])):
+                source = "".join(cell["source"])
+                for name, default, about in ASSIGNED.findall(source):
+                    dial = Dial(path.name[:2], default, about)
+                    found.setdefault(name, []).append(dial)
+    return found | {name: [] for name in TOOLS}
+
+
+def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
     """Check `NAME=VALUE` arguments and add the defaults.
 
     Args:
@@ -29,80 +100,77 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, str | int | None]:
             paths are taken from the working directory.
 
     Returns:
-        The value of each dial given, and of `DATASET`, `BASE`, `IMAGE_SIZE`,
-        `NOTEBOOKS` and `OUT`.
+        The value of each dial given; `DATASET`, `BASE`, `NOTEBOOKS`, `OUT`;
+        and what else is usual for the data set and the base.
 
     Raises:
         DialError: If a name or a value makes no sense.
     """
-    dials = {}
+    from catdog_helpers.bases import BASES
+    from catdog_helpers.data.defaults import USUAL, run_dir, settings
+
+    dials: dict[str, Any] = {}
     for argument in arguments:
         name, _, text = argument.partition("=")
         try:
-            if name not in DIALS:
-                raise DialError(f"is not a dial. {_choices(name, DIALS)}.")
-            if not text:
-                raise DialError("has no value.")
-            dials[name] = DIALS[name](text)
+            dials[name] = _parse(name, text)
         except DialError as error:
             raise DialError(f"{name} {error} Received: {argument}") from None
-    dials.setdefault("DATASET", "sample")
-    if dials["DATASET"] == "sample":
-        dials = SAMPLE_DIALS | dials
-    elif dials["DATASET"] == "sample_breeds":
-        dials.setdefault("BASE", "sample")
-    dials.setdefault("BASE", "VGG16")
-    row = _bases().get(dials["BASE"])
-    dials.setdefault("IMAGE_SIZE", row.image_size if row else 192)
-    dials.setdefault("NOTEBOOKS", [1, 2, 3, 4, 5])
-    dials.setdefault("OUT", str(ROOT / "runs" / run_name(dials)))
+    dataset = dials.setdefault("DATASET", "sample")
+    base = dials.setdefault("BASE", settings(dataset).base)
+    usual = {k.upper(): v for k, v in USUAL.get(dataset, {}).items()}
+    usual.pop("IMAGE_SIZE", None)
+    if base in BASES:  # else the saved model tells
+        usual["IMAGE_SIZE"] = BASES[base].image_size
+    dials = usual | dials
+    dials.setdefault("NOTEBOOKS", _notebooks("1-5"))
+    random = "-random" if dials.get("WEIGHTS", "") is None else ""
+    out = run_dir(dataset, base, runs=ROOT / "runs")
+    dials.setdefault("OUT", f"{out}{random}")
     return dials
 
 
-def run_name(dials: dict[str, str | int | None]) -> str:
-    """Name a run after its data and base.
+def parameters(source: str, dials: dict[str, Any]) -> str:
+    """Return the assignments that replace those of a cell with dials.
 
     Args:
-        dials: At least `DATASET` and `BASE`; paths and addresses are named
-            by their last part without its suffix.
+        source: The cell's.
+        dials: Values by name.
 
     Returns:
-        `<dataset>-<base>`, with `-random` if `WEIGHTS` is `None`.
+        A line for each name that the cell assigns and `dials` has.
     """
-    names = []
-    for value in (dials["DATASET"], dials["BASE"]):
-        path = urlparse(value).path if "://" in value else value
-        suffix = r"(\.(zip|tar|tgz|gz|bz2|xz|keras))+$"
-        name = re.sub(suffix, "", Path(path).name, flags=re.IGNORECASE)
-        names.append(re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data")
-    random = "WEIGHTS" in dials and dials["WEIGHTS"] is None
-    return "-".join(names + ["random"] * random)
+    names = [name for name, *_ in ASSIGNED.findall(source) if name in dials]
+    return "\n".join(f"{name} = {dials[name]!r}" for name in names)
 
 
-def inject(notebook: nbformat.NotebookNode, values: dict) -> set[str]:
-    """Add a cell below the one tagged `parameters`, with other values.
-
-    Args:
-        notebook: Changed in place.
-        values: By name; only those which that cell assigns are added.
-
-    Returns:
-        The names that were added.
-    """
-    for index, cell in enumerate(notebook.cells):
-        if "parameters" in cell.metadata.get("tags", []):
-            names = {
-                node.id
-                for node in ast.walk(ast.parse(cell.source))
-                if isinstance(node, ast.Name)
-                and isinstance(node.ctx, ast.Store)
-            } & values.keys()
-            lines = [f"{n} = {v!r}" for n, v in values.items() if n in names]
-            new = nbformat.v4.new_code_cell("\n".join(lines))
-            new.metadata["tags"] = ["injected-parameters"]
-            notebook.cells.insert(index + 1, new)
-            return names
-    return set()
+def _parse(name: str, text: str) -> Any:
+    """Read a value: as a path, a name, or a Python literal."""
+    known = known_dials()
+    if name not in known:
+        raise DialError(f"is not a dial. {_choices(name, known)}.")
+    if not text:
+        raise DialError("has no value.")
+    if name in PARSERS:
+        return PARSERS[name](text)
+    if name in PATHS:
+        return _path(text)
+    if name in CHOICES and text not in CHOICES[name]:
+        raise DialError(f"must be one of {', '.join(CHOICES[name])}.")
+    if name == "BACKEND" and not find_spec(text):
+        raise DialError(f"is not installed: pip install {text}.")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    defaults = [ast.literal_eval(dial.default) for dial in known[name]]
+    if name in WHOLE or any(type(x) is int for x in defaults):
+        least = 0 if name == "SEED" else 1
+        if type(value) is not int or value < least:
+            raise DialError(f"must be a whole number, {least} or more.")
+    elif any(type(x) is bool for x in defaults) and type(value) is not bool:
+        raise DialError("must be True or False.")
+    return value
 
 
 def _choices(word: str, known: Iterable[str]) -> str:
@@ -117,37 +185,34 @@ def _path(text: str) -> str:
 
 
 def _dataset(text: str) -> str:
-    if text in DATASETS or text.startswith("https://"):
+    from catdog_helpers.data.sources import NAMES
+
+    if text in NAMES or text.startswith("https://"):
         return text
     if "://" in text:
         raise DialError("takes addresses that start with https:// only.")
     if not os.path.exists(_path(text)):
         raise DialError(
             "must be a known name, an https address, or a zip, tar, CSV or "
-            f"folder that exists. {_choices(text, DATASETS)}."
+            f"folder that exists. {_choices(text, NAMES)}."
         )
     return _path(text)
 
 
-def _bases() -> dict:
+def _base(text: str) -> str:
     from catdog_helpers.bases import BASES
 
-    return BASES
-
-
-def _base(text: str) -> str:
-    bases = _bases()
-    if text in bases:
+    if text in BASES or text.startswith("hub:"):
         return text
     if not (text.endswith(".keras") and os.path.isfile(_path(text))):
         raise DialError(
             "must be a known name or a .keras file that exists. "
-            f"{_choices(text, bases)}."
+            f"{_choices(text, BASES)}."
         )
     return _path(text)
 
 
-def _base_list(text: str) -> str:
+def _bases(text: str) -> str:
     if text in ("all", "none"):
         return text
     entries = []
@@ -155,18 +220,6 @@ def _base_list(text: str) -> str:
         base, colon, weights = entry.partition(":")
         entries.append(_base(base) + colon + (weights and _weights(weights)))
     return ",".join(entries)
-
-
-def _backend(text: str) -> str:
-    from catdog_helpers.machine.backend import BACKENDS
-
-    return _one_of({name: name for name in BACKENDS})(text)
-
-
-def _model(text: str) -> str:
-    if not (text.endswith(".keras") and os.path.isfile(_path(text))):
-        raise DialError("must be a .keras file that exists.")
-    return _path(text)
 
 
 def _weights(text: str) -> str | None:
@@ -177,80 +230,70 @@ def _weights(text: str) -> str | None:
     return text if text == "imagenet" else _path(text)
 
 
-def _out(text: str) -> str:
-    if os.path.exists(_path(text)) and not os.path.isdir(_path(text)):
-        raise DialError("must be a folder, or not exist yet.")
-    return _path(text)
+def _notebooks(text: str) -> list[str]:
+    """Read "1-6,lab" as file names."""
+    names = {path.name: int(path.name[:2]) for path in series()}
+    chosen = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if first.isdecimal() and (last if dash else first).isdecimal():
+            wanted = range(int(first), int(last or first) + 1)
+            found = {name for name in names if names[name] in wanted}
+        else:
+            found = {name for name in names if part and part in name}
+        if not found:
+            raise DialError(
+                "must be numbers, rising ranges of 0 to "
+                f"{max(names.values())}, or words of file names: 1-6,lab."
+            )
+        chosen |= found
+    return sorted(chosen)
 
 
-def _engine(text: str) -> str | None:
-    from catdog_helpers.scale.workers import check_engine
-
-    engine = _one_of({"None": None, "ray": "ray"})(text)
-    try:
-        check_engine(engine)
-    except ImportError as error:
-        raise DialError(f"cannot be had: {error}.") from None
-    return engine
-
-
-def _one_of(values: dict) -> Callable:
-    def parse(text: str):
-        if text not in values:
-            raise DialError(f"must be one of {', '.join(values)}.")
-        return values[text]
-
-    return parse
-
-
-def _numbers(text: str) -> list[int]:
-    """Read "1-6,9" as the notebooks' numbers."""
-    spans = []
-    if re.fullmatch(r"[1-9](-[1-9])?(,[1-9](-[1-9])?)*", text):
-        ends = [part.partition("-") for part in text.split(",")]
-        spans = [range(int(a), int(b or a) + 1) for a, _, b in ends]
-    if not spans or not all(spans):  # one that falls is empty
-        raise DialError(
-            "must be numbers and rising ranges of 1 to 9, such as 1-6,9."
-        )
-    return sorted({number for span in spans for number in span})
-
-
-def _whole(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else -1
-        if not least <= number <= most:
-            raise DialError(f"must be a whole number, {least} to {most}.")
-        return number
-
-    return parse
-
-
-DIALS = {
+PARSERS = {
     "DATASET": _dataset,
     "BASE": _base,
+    "BASES": _bases,
     "WEIGHTS": _weights,
-    "BASES": _base_list,
-    "RESOLUTION": _whole(32, 1024),
-    "CUT": str,
-    "IMAGE_SIZE": _whole(32, 1024),
-    "TRAIN": _whole(1),
-    "VALIDATION": _whole(1),
-    "TEST": _whole(1),
-    "EPOCHS": _whole(1),
-    "BATCH_SIZE": _whole(1),
-    "DEVICES": _whole(1),
-    "ENGINE": _engine,
-    "PRECISION": _one_of({x: x for x in ("float32", "bfloat16", "float16")}),
-    "REUSE": _one_of({"True": True, "False": False}),
-    "SEEDS": _whole(1),
-    "SCRATCH_STEPS": _whole(1),
-    "RANGE_TEST": _one_of({"True": True, "False": False}),
-    "SEED": _whole(0),
-    "NOTEBOOKS": _numbers,
-    "OUT": _out,
-    "PERSIST": _out,
-    "SOLUTION": _one_of({"True": True, "False": False}),
-    "CATDOG_MODEL": _model,
-    "BACKEND": _backend,
+    "NOTEBOOKS": _notebooks,
 }
+
+
+HEAD = """\
+# The dials of `make run`
+
+`make run NAME=VALUE ...` sets them; in a notebook, change its `parameters`
+cell. This page is written by `python tools/dials.py`.
+
+| dial | what it sets | default | notebooks |
+| --- | --- | --- | --- |"""
+
+
+def to_markdown() -> str:
+    """Return docs/dials.md: every dial, and the defaults by data set."""
+    from catdog_helpers.data.defaults import USUAL, Settings
+
+    lines = [HEAD]
+    for name, found in known_dials().items():
+        rows: dict[tuple[str, str], list[str]] = {}
+        for notebook, default, about in found:
+            row = SHARED.get(name, about), default
+            rows.setdefault(row, []).append(notebook)
+        rows = rows or {TOOLS[name]: ["all"]}
+        for (about, default), notebooks in rows.items():
+            cells = f"`{name}`", about, f"`{default}`", ", ".join(notebooks)
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "What `make run` sets by data set:", ""]
+    usual = Settings(Path())._asdict()
+    columns = [name for name in usual if name != "out"]
+    lines.append(f"| data set | {' | '.join(c.upper() for c in columns)} |")
+    lines.append(f"| --- {'| --- ' * len(columns)}|")
+    for dataset, given in [*USUAL.items(), ("all others", {})]:
+        values = [str((usual | given)[c]) for c in columns]
+        lines.append(f"| {dataset} | {' | '.join(values)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCS.parent.mkdir(exist_ok=True)
+    DOCS.write_text(to_markdown(), "utf-8")

@@ -4,184 +4,162 @@
 
 `make run` calls this. A value given here replaces the one in the notebooks'
 `parameters` cells; executed notebooks, models and results land in `OUT`.
+`--help` lists what can be set.
 """
 
-import asyncio
-import logging
-import os
-import re
-import shlex
 import signal
+
+if __name__ == "__main__":  # before anything has begun, Ctrl-C just ends it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import json
+import os
+import shlex
+import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-import nbformat
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
-from nbconvert import HTMLExporter
+from dials import (
+    ROOT,
+    TAGS,
+    DialError,
+    known_dials,
+    parameters,
+    parse_dials,
+    series,
+)
 
-from dials import ROOT, SAMPLE_DIALS, DialError, inject, parse_dials
+# What the kernels get as environment variables
+FROM_ENVIRONMENT = {
+    "BACKEND": "KERAS_BACKEND",
+    "PRECISION": "CATDOG_PRECISION",
+    "DEVICES": "CATDOG_DEVICES",
+    "PERSIST": "CATDOG_PERSIST",
+}
 
 
 def run(
-    dials: dict[str, str | int | None],
-    notebooks: Iterable[str | Path] | None = None,
+    dials: dict[str, Any], notebooks: Iterable[str | Path] | None = None
 ) -> Path:
     """Execute notebooks in order, each in a fresh kernel of this Python.
 
     Args:
-        dials: Values by name, as `parse_dials` gives them. A notebook gets
-            those which its `parameters` cell assigns.
-        notebooks: Files to execute. Defaults to those of the series that
-            the dial `NOTEBOOKS` numbers, without 04 if the base has no cut
-            and so nothing to fine-tune.
+        dials: Values by name, as `parse_dials` returns them. A notebook gets
+            those that its `parameters` cell assigns.
+        notebooks: Files to execute. Defaults to those that `NOTEBOOKS` names,
+            without 04 if the base has no cut and so nothing to fine-tune.
 
     Returns:
         `OUT`; its `notebooks/` holds them as executed, also one that failed.
 
     Raises:
-        DialError: If no notebook has one of the dials, or `BACKEND` is not
-            installed.
         RuntimeError: If a cell fails; the message is one line.
     """
-    from catdog_helpers import default_cut, use_backend
+    import nbformat
 
-    try:
-        use_backend(  # for the kernels, too
-            dials.get("BACKEND"),
-            precision=dials.get("PRECISION"),
-            devices=dials.get("DEVICES"),
-            persist=dials.get("PERSIST"),
-        )
-    except ValueError as error:
-        raise DialError(error) from None
-    numbers = dials.get("NOTEBOOKS", [1, 2, 3, 4, 5])
-    series = sorted((ROOT / "notebooks").glob("0*.ipynb"))
-    series = [path for path in series if int(path.name[:2]) in numbers]
-    if not notebooks and not (dials.get("CUT") or default_cut(dials["BASE"])):
-        _say("04 is left out: to fine-tune a saved base, name a CUT", "\n")
-        series = [path for path in series if not path.name.startswith("04")]
-    paths = [Path(path).resolve() for path in notebooks or series]
-    loaded = [nbformat.read(path, as_version=4) for path in paths]
+    from execute import execute, say
+
+    if notebooks is None:
+        chosen = [p for p in series() if p.name in dials["NOTEBOOKS"]]
+        notebooks = [p for p in chosen if _has_what_it_needs(p, dials)]
+        for path in chosen:
+            if path not in notebooks:
+                say(f"{path.stem} is skipped: a saved base needs a CUT", "\n")
+    out = Path(dials["OUT"])
+    (out / "notebooks").mkdir(parents=True, exist_ok=True)
     values = {"DATA": str(ROOT / "data"), **dials}
-    used = {"DATASET", "BASE", "IMAGE_SIZE", "NOTEBOOKS", "OUT", "BACKEND"}
-    used |= SAMPLE_DIALS.keys() | {"PRECISION", "DEVICES", "PERSIST"}
-    used.update(*[inject(notebook, values) for notebook in loaded])
-    unused = sorted(dials.keys() - used)
-    if unused and notebooks:  # the series has a place for each dial
-        raise DialError(f"No notebook has the dial {', '.join(unused)}.")
-    folder = Path(dials["OUT"]) / "notebooks"
-    folder.mkdir(parents=True, exist_ok=True)
-    for notebook, path in zip(loaded, paths, strict=True):
-        _run_notebook(notebook, path, folder / path.stem)
-    return folder.parent
+    for path in map(Path, notebooks):
+        notebook = nbformat.read(path, as_version=4)
+        _inject(notebook, values)
+        target = out / "notebooks" / path.stem
+        execute(notebook, path.resolve(), target, _environment(dials))
+    return out
 
 
-def _run_notebook(notebook, path: Path, target: Path):
-    """Execute one notebook and write it and its HTML copy, come what may."""
-    client = NotebookClient(notebook, timeout=None, coalesce_streams=True)
-    client.km = AsyncKernelManager(kernel_spec_manager=_ThisPython())
-    start = time.monotonic()
-    try:
-        asyncio.run(_execute(client, path))
-    except RuntimeError as error:
-        raise RuntimeError(f"{error} (see {_shown(target)}.html)") from None
-    finally:
-        _say(f"{path.stem}  {time.monotonic() - start:.1f} s in all", "\n")
-        client.set_widgets_metadata()
-        nbformat.write(notebook, f"{target}.ipynb")
-        title = {"metadata": {"name": path.stem}}
-        html, _ = HTMLExporter().from_notebook_node(notebook, title)
-        Path(f"{target}.html").write_text(html, encoding="utf-8")
+def _has_what_it_needs(path: Path, dials: dict[str, Any]) -> bool:
+    from catdog_helpers.bases import default_cut
+
+    cut = dials.get("CUT") or default_cut(dials["BASE"])
+    return bool(cut) or "fine_tuning" not in path.name
 
 
-async def _execute(client: NotebookClient, path: Path):
-    """Run the code cells; leave no kernel behind, not even after Ctrl-C."""
-    cells = client.nb.cells
-    code = [i for i, c in enumerate(cells) if c.cell_type == "code"]
-    env = {
-        **os.environ,
+def _inject(notebook, values: dict[str, Any]) -> None:
+    """Add a cell with other values below each one that has dials."""
+    from nbformat.v4 import new_code_cell
+
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        has_dials = TAGS & set(cell.metadata.get("tags", []))
+        if has_dials and (lines := parameters(cell.source, values)):
+            tags = {"tags": ["injected-parameters"]}
+            cells.append(new_code_cell(lines, metadata=tags))
+    notebook.cells = cells
+
+
+def _environment(dials: dict[str, Any]) -> dict[str, str]:
+    """Return what the kernels get besides this process's environment."""
+    chosen = {
+        variable: str(dials[name])
+        for name, variable in FROM_ENVIRONMENT.items()
+        if name in dials
+    }
+    return {
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        **chosen,
     }
-    try:
-        given = {"env": env, "stderr": asyncio.subprocess.DEVNULL}
-        await client.async_start_new_kernel(cwd=str(path.parent), **given)
-        await client.async_start_new_kernel_client()
-        for number, index in enumerate(code, 1):
-            title = _heading(cells[:index])
-            where = f"{path.stem}, cell {number} ({title})"
-            label = f"{path.stem}  [{number:2}/{len(code)}]"
-            await _execute_cell(client, index, label, title)
-    except CellExecutionError as error:
-        reason = (error.evalue.strip().splitlines() or [""])[0]
-        raise RuntimeError(f"{where}: {error.ename}: {reason}") from None
-    except DeadKernelError:
-        if asyncio.current_task().cancelling():  # by Ctrl-C
-            raise asyncio.CancelledError from None
-        raise RuntimeError(f"{where}: Python died; out of memory?") from None
-    finally:
-        if client.km.has_kernel:
-            await client.km.shutdown_kernel(now=True)
-        if client.kc:
-            client.kc.stop_channels()
 
 
-async def _execute_cell(client, index: int, label: str, title: str):
-    """Run one cell and say how long it takes, each second on a terminal."""
-    start = time.monotonic()
-
-    def show():
-        _say(f"{label} {time.monotonic() - start:6.1f} s  {title}")
-
-    async def tick():
-        while sys.stdout.isatty():
-            show()
-            await asyncio.sleep(1)
-
-    ticker = asyncio.create_task(tick())
-    try:
-        await client.async_execute_cell(client.nb.cells[index], index)
-    finally:
-        ticker.cancel()
-        show()
-
-
-class _ThisPython(KernelSpecManager):
-    """Start kernels with this Python, whatever kernels are registered."""
-
-    def get_kernel_spec(self, kernel_name):
-        launcher = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        quiet = "--IPKernelApp.capture_fd_output=False"  # TensorFlow's C++ log
-        return KernelSpec(argv=[sys.executable, *launcher, quiet])
+# Another process imports Keras: what it logs is left out, and a GPU's memory
+# is free again when the notebooks need it.
+CHECK = """
+import json, sys
+import numpy as np
+import catdog_helpers as ch
+ch.use_backend()
+base, weights, cut, size, resolution = json.loads(sys.argv[1])
+try:
+    sizes = {"image_size": size, "resolution": resolution}
+    model = ch.load_base(base, weights, **sizes)
+    ch.cut_base(model, cut)
+    size = size or model.input_shape[1] or 192
+    model(np.zeros((1, size, size, 3), "float32"))
+    print(size)
+except (ValueError, OSError, ImportError) as error:
+    sys.exit("Error: " + str(error).partition("\\n")[0])
+"""
 
 
-def _heading(cells) -> str:
-    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
-    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    return (re.findall(r"^#+ +(.+)", text, re.MULTILINE) or ["start"])[-1]
+def _check_base(dials: dict[str, Any]) -> None:
+    """Check that the base can be loaded and cut, and set the image size.
+
+    Raises:
+        DialError: If it cannot; the message is one line.
+    """
+    names = ("BASE", "WEIGHTS", "CUT", "IMAGE_SIZE", "RESOLUTION")
+    given = [({"WEIGHTS": "imagenet"} | dials).get(name) for name in names]
+    if given[:3] == ["sample", "imagenet", None]:
+        return  # it is part of the package
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK, json.dumps(given)],
+        env=os.environ | _environment(dials),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["Python died"])[-1]
+        raise DialError(f"BASE: {reason.removeprefix('Error: ')}")
+    dials.setdefault("IMAGE_SIZE", int(done.stdout.split()[-1]))
 
 
-def _say(line: str, end: str = ""):
-    """Print a line; on a terminal the next one replaces it."""
-    on_terminal = sys.stdout.isatty()
-    if on_terminal:
-        line = f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}"
-    print(line, end=end if on_terminal else "\n", flush=True)
-
-
-def _shown(path: str | Path) -> str:
-    return str(path).removeprefix(f"{Path.cwd()}{os.sep}")
-
-
-def _report(out: Path):
-    from catdog_helpers import last_method, load_results
-    from catdog_helpers.results import to_scores
+def _report(out: Path) -> None:
+    """Print the scoreboard, the advice, and what to do next."""
+    from catdog_helpers.results import last_method, load_results, to_scores
+    from execute import shown
 
     results = load_results(out)
     if results:  # else only notebook 01 has run
@@ -195,29 +173,41 @@ def _report(out: Path):
     advice = out / "advice.txt"
     if advice.is_file():
         print(f"\n{advice.read_text('utf-8')}")
-    print(f"\nLook at  {_shown(out / 'notebooks')}/*.html")
+    print(f"\nLook at  {shown(out / 'notebooks')}/*.html")
     if results:
         model = out / results[last_method(results)]["model"]
-        names = (shlex.quote(_shown(p)) for p in (sys.executable, model))
+        names = (shlex.quote(shown(p)) for p in (sys.executable, model))
         predict = "{} -m catdog_helpers predict --model {} PHOTO"
         print(f"Predict  {predict.format(*names)}")
+
+
+def _help() -> str:
+    rows = [__doc__.strip(), "", "The dials (docs/dials.md has more):"]
+    return "\n".join([*rows, f"  {', '.join(known_dials())}"])
 
 
 def main(arguments: list[str]) -> int:
     """Run the series and print the scoreboard.
 
     Args:
-        arguments: `NAME=VALUE` for each dial.
+        arguments: `NAME=VALUE` for each dial, or `--help`.
 
     Returns:
         The exit status: 0; or, after one line on stderr, 1 if a cell failed,
         2 for a wrong dial, 130 for Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):  # whatever a file is called
+        stream.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.path.insert(0, str(ROOT))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     try:
-        _report(run(parse_dials(arguments)))
+        if {"-h", "--help"} & {*arguments}:
+            print(_help())
+            return 0
+        dials = parse_dials(arguments)
+        _check_base(dials)
+        _report(run(dials))
         return 0
     except KeyboardInterrupt:
         status, reason = 130, "Stopped; what is in the run's folder stays."

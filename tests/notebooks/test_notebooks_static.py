@@ -71,16 +71,11 @@ def test_the_series_is_complete():
 
 @notebooks
 def test_opening(path):
-    first, *others = read(path).cells
+    first = read(path).cells[0]
     assert first.cell_type == "markdown"
     titles = re.findall(r"(?m)^# (.+)", prose(path))
     assert len(titles) == 1, titles
     assert re.match(rf"{int(path.name[:2])}\. [A-Z][\w-]+ \w", titles[0])
-    repository, ref = address.read_address()
-    badge = address.BADGE.format(repository=repository, ref=ref, name=path.name)
-    head = f"{first.source}\n\n{others[0].source}"
-    after_title = head.split(titles[0], 1)[1].strip()
-    assert after_title.startswith(badge)
 
 
 @notebooks
@@ -95,8 +90,7 @@ def test_what_you_will_do_learn_need(path):
 
 @notebooks
 def test_set_up(path):
-    repository, ref = address.read_address()
-    expected = address.SETUP.format(repository=repository, ref=ref)
+    expected = address.setup_cell(*address.read_address())
     assert code_cells(path)[0].source == expected, "the same in all notebooks"
 
 
@@ -232,18 +226,3 @@ def test_style(command):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_address_is_the_same_everywhere():
-    repository, ref = address.read_address()
-    readme = ROOT / "README.md"
-    text = readme.read_text("utf-8") if readme.exists() else ""
-    link = r"github(?:\.com)?/([\w-]+/[\w.-]+)/blob/([\w.-]+)/notebooks/"
-    for file in [text, *map(prose, PATHS)]:
-        assert set(re.findall(link, file)) <= {(repository, ref)}
-    if text:
-        for path in PATHS:
-            assert f"/blob/{ref}/notebooks/{path.name})" in text
-        assert repository.startswith("OWNER-NOT-SET") or (
-            "OWNER-NOT-SET" not in text
-        )

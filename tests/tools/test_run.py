@@ -1,12 +1,15 @@
-"""`make run` and `make address`: arguments, execution, quoting."""
+"""`make run`: arguments, execution, quoting."""
 
 import json
 import os
+import re
+import resource
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -14,11 +17,13 @@ import pandas
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-import address
 import dials
 import run
+from catdog_helpers.bases import BASES
+from catdog_helpers.data.defaults import USUAL
 
 ROOT = Path(__file__).resolve().parents[2]
+SERIES = ["01", "02", "03", "04", "05"]
 PARAMETERS = 'DATA = "../data"\nOUT = "../runs/small"\nSEED = 1'
 
 
@@ -45,14 +50,15 @@ def texts(path: Path) -> str:
 
 def test_defaults_are_the_drawn_sample():
     found = dials.parse_dials([])
-    assert found.pop("OUT") == str(ROOT / "runs/sample-sample")
+    assert found.pop("OUT") == str(ROOT / "runs/sample")
     assert found.pop("DATASET") == found["BASE"] == "sample"
-    assert found.pop("IMAGE_SIZE") == dials._bases()["sample"].image_size
-    assert found.pop("NOTEBOOKS") == [1, 2, 3, 4, 5]
-    assert found == dials.SAMPLE_DIALS
+    assert [name[:2] for name in found.pop("NOTEBOOKS")] == SERIES
+    assert found == {k.upper(): v for k, v in USUAL["sample"].items()}
     other = dials.parse_dials(["BASE=MobileNetV2", "TEST=9"])
     assert other["BASE"] == "MobileNetV2"
     assert other["TEST"] == 9
+    assert other["IMAGE_SIZE"] == BASES["MobileNetV2"].image_size
+    assert other["OUT"].endswith("sample-MobileNetV2")
 
 
 def test_paths_are_made_absolute(tmp_path, monkeypatch):
@@ -71,6 +77,10 @@ def test_paths_are_made_absolute(tmp_path, monkeypatch):
             "CUT=mixed7",
         ]
     )
+    assert [name[:2] for name in found.pop("NOTEBOOKS")] == SERIES
+    key = "[0-9a-f]{8}"  # of the archive's path
+    out = str(ROOT / "runs/Мои_фото")
+    assert re.fullmatch(f"{re.escape(out)}-{key}-my-base", found.pop("OUT"))
     assert found == {
         "DATASET": str(tmp_path / "Мои фото.tar.gz"),
         "WEIGHTS": str(tmp_path / "w.weights.h5"),
@@ -78,8 +88,6 @@ def test_paths_are_made_absolute(tmp_path, monkeypatch):
         "SEED": 0,
         "IMAGE_SIZE": 32,
         "CUT": "mixed7",
-        "NOTEBOOKS": [1, 2, 3, 4, 5],
-        "OUT": str(ROOT / "runs/Мои-фото-my-base"),
     }
 
 
@@ -90,16 +98,12 @@ def test_random_weights_show_in_the_name(word):
     )
     assert found["WEIGHTS"] is None
     assert found["BASE"] == "VGG16"
-    assert found["OUT"] == str(ROOT / "runs/pets-VGG16-random")
+    assert re.search("runs/pets-[0-9a-f]{8}-random$", found["OUT"])
 
 
-def test_known_names_are_those_of_the_package():
-    import catdog_helpers
-
-    sources = sys.modules[catdog_helpers.fetch.__module__].SOURCES
-    assert set(dials.DATASETS) == {"sample", "sample_breeds", *sources}
-    for base in catdog_helpers.BASES:
-        assert dials.parse_dials([f"BASE={base}"])["BASE"] == base
+@pytest.mark.parametrize("base", BASES)
+def test_known_bases_are_those_of_the_package(base):
+    assert dials.parse_dials([f"BASE={base}"])["BASE"] == base
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_known_names_are_those_of_the_package():
     [
         ("DATSET=x", "Did you mean DATASET?"),
         ("dataset=x", "Did you mean DATASET?"),
-        ("--help", "Known: DATASET, BASE"),
+        ("URL=x", "Known: DATASET, "),
         ("DATASET=", "has no value"),
         ("DATASET=no/such.zip", "folder that exists"),
         ("DATASET=smal", "Did you mean small?"),
@@ -116,22 +120,17 @@ def test_known_names_are_those_of_the_package():
         ("BASE=no.keras", ".keras file that exists"),
         ("WEIGHTS=no.h5", "imagenet, None, or a file"),
         ("WEIGHTS=.", "imagenet, None, or a file"),
-        ("SEED=-1", "whole number, 0 to"),
-        ("SEED=4294967296", "whole number, 0 to 4294967295"),
-        ("TRAIN=0", "whole number, 1 to"),
-        ("TEST=1.5", "whole number, 1 to"),
-        ("EPOCHS=ten", "whole number, 1 to"),
-        ("IMAGE_SIZE=31", "whole number, 32 to 1024"),
-        ("IMAGE_SIZE=1025", "whole number, 32 to 1024"),
-        ("OUT=Makefile", "must be a folder"),
-        ("NOTEBOOKS=1-", "such as 1-6,9"),
-        ("NOTEBOOKS=x", "such as 1-6,9"),
-        ("NOTEBOOKS=5-1", "rising ranges of 1 to 9"),
-        ("NOTEBOOKS=0", "rising ranges of 1 to 9"),
-        ("NOTEBOOKS=1,0-3", "rising ranges of 1 to 9"),
+        ("SEED=-1", "whole number, 0 or more"),
+        ("TRAIN=0", "whole number, 1 or more"),
+        ("TEST=1.5", "whole number, 1 or more"),
+        ("EPOCHS=ten", "whole number, 1 or more"),
+        ("NOTEBOOKS=1-", "1-6,lab"),
+        ("NOTEBOOKS=x,", "1-6,lab"),
+        ("NOTEBOOKS=5-1", "rising ranges of 0 to"),
+        ("NOTEBOOKS=99", "rising ranges of 0 to"),
+        ("SOLUTION=no", "True or False"),
+        ("BACKEND=numpy", "tensorflow, jax, torch"),
         ("PRECISION=int8", "float32, bfloat16, float16"),
-        ("REUSE=no", "True, False"),
-        ("ENGINE=spark", "None, ray"),
         ("BASES=VGG16,Inception", "Did you mean InceptionV3?"),
         ("BASES=MobileNetV2:no.h5", "imagenet, None, or a file"),
     ],
@@ -148,10 +147,54 @@ def test_wrong_argument_is_one_line(argument, hint, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("6", [6]), ("1-3", [1, 2, 3]), ("9,1-2,2", [1, 2, 9])],
+    [
+        ("4", ["04"]),
+        ("1-3", ["01", "02", "03"]),
+        ("5,1-2,2", ["01", "02", "05"]),
+    ],
 )
 def test_notebooks_are_named_by_number(text, numbers):
-    assert dials.parse_dials([f"NOTEBOOKS={text}"])["NOTEBOOKS"] == numbers
+    found = dials.parse_dials([f"NOTEBOOKS={text}"])["NOTEBOOKS"]
+    assert [name[:2] for name in found] == numbers
+
+
+def test_notebooks_are_named_by_a_word():
+    (name,) = dials.parse_dials(["NOTEBOOKS=breeds_lab"])["NOTEBOOKS"]
+    assert name.endswith("_pet_breeds_lab.ipynb")
+
+
+def test_dials_are_those_of_the_notebooks(tmp_path, monkeypatch):
+    """A new notebook needs no entry anywhere."""
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(
+        tmp_path / "notebooks/07_new.ipynb",
+        "# A",
+        PARAMETERS,
+        'SHARE = 0.5  # of the images # in all\nNAMES = ["a", "b"]',
+    )
+    monkeypatch.setattr(dials, "ROOT", tmp_path)
+    dials.known_dials.cache_clear()
+    try:
+        known = dials.known_dials()
+    finally:
+        monkeypatch.undo()
+        dials.known_dials.cache_clear()
+    assert known["SEED"] == [("07", "1", "")]
+    assert "SHARE" not in known  # it is in no tagged cell
+    assert known.keys() >= dials.TOOLS.keys()
+
+
+def test_the_page_of_dials_is_as_written():
+    """`python tools/dials.py` writes it anew."""
+    assert dials.DOCS.read_text("utf-8") == dials.to_markdown()
+
+
+def test_help_lists_the_dials(capsys):
+    assert run.main(["--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for name in ("DATASET", "BASE", "EPOCHS", "NOTEBOOKS", "PERSIST"):
+        assert re.search(rf"\b{name}\b", out)
 
 
 def test_several_bases_with_weights(tmp_path, monkeypatch):
@@ -164,18 +207,9 @@ def test_several_bases_with_weights(tmp_path, monkeypatch):
     assert dials.parse_dials(["BASES=all"])["BASES"] == "all"
 
 
-def test_an_engine_that_is_not_installed_is_named(monkeypatch, capsys):
-    assert dials.parse_dials(["ENGINE=None"])["ENGINE"] is None
-    monkeypatch.setattr("catdog_helpers.scale.store.find_spec", lambda _: None)
-    assert run.main(["ENGINE=ray"]) == 2
-    assert "pip install 'catdog-helpers[ray]'" in capsys.readouterr().err
-    monkeypatch.setattr("catdog_helpers.scale.store.find_spec", lambda _: True)
-    assert dials.parse_dials(["ENGINE=ray"])["ENGINE"] == "ray"
-
-
 def test_wrong_argument_needs_no_tensorflow():
     code = (
-        "import sys; sys.path.insert(0, 'notebooks'); import run; "
+        "import sys; sys.path.insert(0, 'tools'); import run; "
         "run.main(['BASE=x']); "
         "sys.exit({'tensorflow', 'keras'} & sys.modules.keys())"
     )
@@ -232,11 +266,30 @@ def test_plots_are_kept(tmp_path):
     assert html.count(picture.replace("\n", "")) == 1
 
 
-def test_dial_that_no_notebook_has(tmp_path):
-    notebook = write_notebook(tmp_path / "01.ipynb", "# A", PARAMETERS)
-    with pytest.raises(dials.DialError, match="No notebook has the dial CUT"):
-        run.run({"OUT": str(tmp_path), "CUT": "x"}, [notebook])
-    assert not (tmp_path / "notebooks").exists()
+def test_the_machine_is_set_in_the_kernels_only(tmp_path, monkeypatch):
+    monkeypatch.delenv("CATDOG_PRECISION", raising=False)
+    show = "import os\nprint(os.environ['CATDOG_PRECISION'])\n"
+    show += "print(os.environ['KERAS_BACKEND'], os.environ['CATDOG_PERSIST'])"
+    notebook = write_notebook(tmp_path / "01.ipynb", "# A", show)
+    given = {"PRECISION": "bfloat16", "BACKEND": "jax", "PERSIST": "/a b"}
+    before = dict(os.environ)
+    run.run({"OUT": str(tmp_path), **given}, [notebook])
+    assert texts(tmp_path / "notebooks/01.ipynb") == "bfloat16\njax /a b\n"
+    assert dict(os.environ) == before
+
+
+def test_copies_link_to_each_other_and_show_finished_bars(tmp_path):
+    bar = "from tqdm.auto import tqdm\nfor _ in tqdm(range(4), 'ü<b'): pass"
+    text = "# A\n[next](02_b.ipynb#end) and [more](https://x.org/02_b.ipynb)"
+    notebook = write_notebook(tmp_path / "01_a.ipynb", text, bar)
+    run.run({"OUT": str(tmp_path)}, [notebook])
+    done = tmp_path / "notebooks/01_a.ipynb"
+    (output,) = nbformat.read(done, as_version=4).cells[1].outputs
+    assert list(output.data) == ["text/plain"]
+    assert output.data["text/plain"].startswith("ü<b: 100% 4/4 [")
+    page = done.with_suffix(".html").read_text("utf-8")
+    assert 'href="02_b.html#end"' in page
+    assert 'href="https://x.org/02_b.ipynb"' in page
 
 
 @pytest.mark.parametrize(
@@ -255,9 +308,8 @@ def test_failing_cell_ends_the_run(
         write_notebook(tmp_path / "01_a.ipynb", "# A", "1", "## B c", source),
         write_notebook(tmp_path / "02_b.ipynb", "# B", "1"),
     ]
-    monkeypatch.setattr(
-        run, "parse_dials", lambda _: {"OUT": str(tmp_path / "out")}
-    )
+    values = {"OUT": str(tmp_path / "out"), "BASE": "sample"}
+    monkeypatch.setattr(run, "parse_dials", lambda _: values)
     execute = run.run
     monkeypatch.setattr(run, "run", lambda dials: execute(dials, files))
     assert run.main([]) == 1
@@ -276,9 +328,9 @@ def test_ctrl_c_leaves_no_kernel(tmp_path):
         tmp_path / "01.ipynb", "# A", source, "time.sleep(99)"
     )
     code = (
-        "import sys; sys.path.insert(0, 'notebooks'); import run\n"
+        "import sys; sys.path.insert(0, 'tools'); import run\n"
         "execute, path, out = run.run, *sys.argv[1:]\n"
-        "run.parse_dials = lambda _: {'OUT': out}\n"
+        "run.parse_dials = lambda _: {'OUT': out, 'BASE': 'sample'}\n"
         "run.run = lambda dials: execute(dials, [path])\n"
         "sys.exit(run.main([]))"
     )
@@ -300,6 +352,92 @@ def test_ctrl_c_leaves_no_kernel(tmp_path):
     wait_for(lambda: not is_running(kernel))
 
 
+def command(*arguments: str, **options) -> subprocess.Popen:
+    """Start `tools/run.py`, as from a terminal: Ctrl-C is not ignored."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "tools/run.py", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def test_ctrl_c_in_the_first_second(tmp_path):
+    started = command("NOTEBOOKS=1", f"OUT={tmp_path / 'out'}")
+    time.sleep(0.7)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode in (130, -signal.SIGINT)
+    assert b"Traceback" not in out + err
+    assert err.count(b"\n") <= 1
+
+
+def test_a_kernel_that_cannot_start_is_one_line(tmp_path):
+    few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (30, 30))
+    given = "NOTEBOOKS=1", f"OUT={tmp_path / 'out'}"
+    started = command(*given, preexec_fn=few)
+    _, err = started.communicate(timeout=120)
+    assert started.returncode == 1
+    assert err.startswith(b"01_download_data: the kernel did not start")
+    assert b"ulimit -n" in err
+    assert err.count(b"\n") == 1
+
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
+def test_names_that_the_terminal_cannot_show(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    started = command("DATASET=no/猫.zip", env=environment)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == 2
+    assert out == b""
+    assert err.endswith(b"Received: DATASET=no/\\u732b.zip\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        slow(["BASE={}/text.keras"], "text.keras"),
+        slow(["BASE=sample", "CUT=block9"], "block9"),
+        slow(["BASE=MobileNetV2", "WEIGHTS={}/text.h5"], "does not fit"),
+        (["BASE={}/fixed.keras", "IMAGE_SIZE=64"], "64"),
+    ],
+)
+def test_a_base_is_checked_before_anything_runs(
+    tmp_path, capsys, monkeypatch, arguments, hint
+):
+    monkeypatch.setattr(run, "run", None)
+    (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "text.h5").write_text("no weights")
+    save_base(tmp_path / "fixed.keras", 48)
+    given = [argument.format(tmp_path) for argument in arguments]
+    assert run.main([*given, f"OUT={tmp_path / 'out'}"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("BASE: ")
+    assert hint in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def save_base(path: Path, side: int | None):
+    """Save a base of one's own, of a fixed size or of any."""
+    import keras
+
+    inputs = keras.Input((side, side, 3))
+    outputs = keras.layers.Conv2D(2, 3)(inputs)
+    keras.Model(inputs, outputs).save(path)
+
+
+def test_the_size_of_a_saved_base_is_read_from_it(tmp_path):
+    path = tmp_path / "own.keras"
+    save_base(path, 48)
+    values = dials.parse_dials([f"BASE={path}"])
+    run._check_base(values)
+    assert values["IMAGE_SIZE"] == 48
+
+
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -316,7 +454,7 @@ def wait_for(condition, seconds: float = 60):
 
 
 def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
-    import catdog_helpers
+    from catdog_helpers import results as module
 
     board = pandas.DataFrame(
         {
@@ -329,13 +467,9 @@ def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
         },
         index=pandas.Index(["scratch CNN"], name="method"),
     )
-    monkeypatch.setattr(
-        catdog_helpers, "to_scores", lambda results: board, raising=False
-    )
+    monkeypatch.setattr(module, "to_scores", lambda results: board)
     results = {"fine_tuned": {"model": "models/fine_tuned.keras"}}
-    monkeypatch.setattr(
-        catdog_helpers, "load_results", lambda out: results, raising=False
-    )
+    monkeypatch.setattr(module, "load_results", lambda out: results)
     monkeypatch.chdir(tmp_path)
     run._report(tmp_path / "a run")
     lines = capsys.readouterr().out.splitlines()
@@ -449,51 +583,3 @@ def test_make_leaves_no_stamp_when_installing_fails(checkout):
     assert first.endswith("ERROR: no index")
     assert len(rest) == 1
     assert not (checkout / ".venv/.installed").exists()
-
-
-# The address
-
-
-def test_address_is_written_everywhere(tmp_path, capsys, monkeypatch):
-    old, ref = address.read_address()
-    (tmp_path / "notebooks").mkdir()
-    toml = (ROOT / "pyproject.toml").read_text("utf-8")
-    (tmp_path / "pyproject.toml").write_text(toml)
-    badge = address.BADGE.format(repository=old, ref=ref, name="01_a.ipynb")
-    other = "https://github.com/keras-team/keras/blob/master/a.py"
-    (tmp_path / "README.md").write_text(f"{badge}\ngit clone {old}\n{other}")
-    notebook = write_notebook(
-        tmp_path / "notebooks/01_a.ipynb",
-        f"# 1. A\n{badge}",
-        address.SETUP.format(repository=old, ref=ref),
-    )
-    monkeypatch.setattr(address, "ROOT", tmp_path)
-    changed = address.write_address("me/my.cats", "v1.0", tmp_path)
-    assert len(changed) == 3
-    assert address.read_address(tmp_path) == ("me/my.cats", "v1.0")
-    new = {"repository": "me/my.cats", "ref": "v1.0"}
-    readme = (tmp_path / "README.md").read_text()
-    assert readme.startswith(address.BADGE.format(**new, name="01_a.ipynb"))
-    assert readme.endswith(other)
-    cells = nbformat.read(notebook, as_version=4).cells
-    assert cells[0].source.endswith(
-        address.BADGE.format(**new, name="01_a.ipynb")
-    )
-    assert cells[1].source == address.SETUP.format(**new)
-    assert address.write_address("me/my.cats", "v1.0", tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["REPOSITORY=me/cats"],
-        ["REPOSITORY=https://github.com/me/cats", "REF=v1"],
-        ["REPOSITORY=me/cats", "REF=a b"],
-        ["REPOSITORY=me/cats", "REF=v1", "SEED=1"],
-    ],
-)
-def test_wrong_address_changes_nothing(arguments, capsys, monkeypatch):
-    monkeypatch.setattr(address, "write_address", None)
-    assert address.main(arguments) == 2
-    assert capsys.readouterr().err.count("\n") == 1
