@@ -1,4 +1,4 @@
-"""Run a frozen model once over the images and keep what it gives."""
+"""Run a frozen model once over the images and store its features."""
 
 import hashlib
 import json
@@ -8,7 +8,6 @@ import random
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
@@ -16,18 +15,24 @@ from tqdm.auto import tqdm
 from catdog_helpers.data.manifest import provenance
 from catdog_helpers.guards import check_raw_rgb
 from catdog_helpers.machine.devices import (
-    all_devices,
+    for_training,
     n_devices,
     run_batch,
-    spread,
+    use_devices,
 )
 from catdog_helpers.machine.failures import explain_memory
-from catdog_helpers.machine.files import require_space, write_json
+from catdog_helpers.machine.files import (
+    delete_partial_files,
+    read_json,
+    replacing,
+    require_space,
+    write_json,
+)
+from catdog_helpers.machine.networks import layers_key, weights_sha256
 from catdog_helpers.machine.persist import backup
-from catdog_helpers.machine.precision import best_precision, with_precision
-from catdog_helpers.saving import weights_sha256
+from catdog_helpers.machine.precision import best_precision
 
-VERSION = 2  # raise it when the same model and images would give others
+VERSION = 2  # to be raised when the same model and images give other features
 
 
 def extract_features(
@@ -41,26 +46,28 @@ def extract_features(
     dtype: str = "float16",
     precision: str | None = None,
 ) -> np.ndarray:
-    """Run a frozen model over images, or take what is on disk from last time.
+    """Run a frozen model over images, or read the features from disk.
 
-    The result is kept beside the images, under a name that is a hash of all
-    that it depends on: images, rows, layers, weights, mirroring, precision,
-    dtype. What is computed anew says which of these changed.
+    They are stored beside the images, in a file named after the hash of all
+    that they depend on: images, rows, layers, weights, mirroring, precision,
+    dtype. If they are computed again, the progress bar says which of these
+    has changed.
 
     Args:
         model: A frozen `keras.Model`.
         images: Memory-mapped array of shape `(n, ...)`: prepared images, or
             features that this function returned.
-        rows: Which of the n to run, in rising order.
-        name: What to call the file.
-        mirrored: Flip the images left to right first.
+        rows: Which of the n images to run, in rising order.
+        name: The beginning of the file's name.
+        mirrored: Whether to flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
-        dtype: Of the file. "float16" halves it.
-        precision: To compute in; `None` for `best_precision`.
+        dtype: The number format of the file; "float16" halves its size.
+        precision: The number format to compute in; `None` for
+            `best_precision`.
 
     Returns:
         Memory-mapped array of shape `(n, ...)`: row i belongs to `images[i]`.
-        Rows that were not asked for are zero and take no room on most disks.
+        All other rows are zero and take no space on most disks.
 
     Raises:
         ValueError: If images are not raw RGB, or a feature is too large for
@@ -87,57 +94,58 @@ def extract_features(
     path = folder / f"{name}-{key[:16]}.npy"
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
+            delete_partial_files(folder, 0, path.stem)  # of a killed run
             start = time.perf_counter()
             bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
-            options = {"mirrored": mirrored, "batch_size": batch_size}
-            partial = path.with_suffix(".partial")
-            with explain_memory(batch_size), all_devices():
-                fast = _fast(model, precision)
-                _run(fast, images, rows, partial, dtype, bar=bar, **options)
-            seconds = time.perf_counter() - start
-            record = {"key": key, "parts": parts, "seconds": seconds}
-            write_json(path.with_suffix(".json"), record)
-            os.replace(partial, path)
+            with replacing(path) as partial, explain_memory(batch_size):
+                fast = _copy_for_speed(model, precision)
+                out = _create(fast, images, len(rows), partial, dtype)
+                try:
+                    _run(fast, images, rows, out, mirrored, batch_size, bar)
+                finally:
+                    del out  # Windows cannot rename a file that is mapped
+                    use_devices(None)
+                seconds = time.perf_counter() - start
+                record = {"key": key, "parts": parts, "seconds": seconds}
+                write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")
 
 
-def _fast(model, precision: str):
-    """Copy a model for speed, and leave the random state as it was.
+def _copy_for_speed(model, precision: str):
+    """Copy a model to the fastest format and leave the random state as it was.
 
-    A copy's layers draw seeds; what is trained next must not depend on it.
+    The layers of a copy draw seeds; later trainings must not depend on them.
     """
     state = random.getstate()
-    fast = with_precision(model, precision)
-    fast = spread(fast) if n_devices() > 1 else fast
+    fast = for_training(model, precision)
     random.setstate(state)
     return fast
 
 
-def _run(
-    model, images, rows, partial, dtype, *, mirrored, batch_size, bar
-) -> None:
+def _create(model, images, n_rows: int, partial: Path, dtype: str):
+    """Create the file, of zeros, if the disk has space for `n_rows` rows."""
     # The model may take images of any size: its own output has no shape then.
     shape = model.compute_output_shape((len(images), *images.shape[1:]))
-    needed = len(rows) * math.prod(shape[1:]) * np.dtype(dtype).itemsize
+    needed = n_rows * math.prod(shape[1:]) * np.dtype(dtype).itemsize
     require_space(partial.parent, needed)
-    out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
+    return np.lib.format.open_memmap(partial, "w+", dtype, shape)
+
+
+def _run(model, images, rows, out, mirrored, batch_size, bar) -> None:
+    """Write the features of some rows to `out`."""
     step = batch_size * n_devices()
     for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
         batch = rows[first : first + step]
         x = images[batch].astype(np.float32)
-        x = run_batch(model, x[:, :, ::-1] if mirrored else x)
-        x = x.astype(np.float32)  # NumPy has no bfloat16 of its own
-        try:
-            out[batch] = as_dtype(x, dtype)
-        except ValueError:
-            partial.unlink()
-            raise
+        y = run_batch(model, x[:, :, ::-1] if mirrored else x)
+        # NumPy has no bfloat16 of its own.
+        out[batch] = as_dtype(y.astype(np.float32), out.dtype)
     out.flush()
 
 
-def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
-    """Store features in fewer bits; raise ValueError if they do not fit."""
+def as_dtype(x: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
+    """Convert features to `dtype`, or raise ValueError if they do not fit."""
     with np.errstate(over="ignore"):
         stored = x.astype(dtype)
     if not np.isfinite(stored).all() or x.any() and not stored.any():
@@ -148,35 +156,13 @@ def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
     return stored
 
 
-def layers_key(model) -> str:
-    """Hash what a model's layers compute, but for their weights."""
-    return _sha256(json.dumps(_layers(model)).encode())
-
-
-def _layers(model) -> list:
-    """What the layers compute, but for their weights and made-up names."""
-    unimportant = {"name", "dtype", "trainable"}
-    unimportant |= {"kernel_initializer", "bias_initializer"}
-    found = []
-    for layer in getattr(model, "operations", model.layers):
-        if getattr(layer, "layers", None):
-            found += _layers(layer)
-        elif isinstance(layer, keras.Layer):
-            config = layer.get_config().items()
-            config = [item for item in config if item[0] not in unimportant]
-            found.append([type(layer).__name__, repr(config)])
-        else:
-            found.append(type(layer).__name__)
-    return found
-
-
 def _changed(folder: Path, name: str, parts: dict) -> str:
-    """Say what differs from the newest features of that name."""
+    """Return what differs from the newest features of that name, as text."""
     keys = f"{name}-{'[0-9a-f]' * 16}.json"
     records = sorted(folder.glob(keys), key=os.path.getmtime)
     if not records:
         return ""
-    old = json.loads(records[-1].read_text())["parts"]
+    old = read_json(records[-1]).get("parts", {})
     changed = [part for part in parts if old.get(part) != parts[part]]
     return f" (changed: {', '.join(changed)})" if changed else ""
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 from keras.layers import InputLayer
 
-from catdog_helpers.machine.layers import leaves
+from catdog_helpers.machine.networks import leaves
 
 WIDTHS = (32, 64, 128, 256)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 import warnings
 from pathlib import Path
@@ -12,11 +11,9 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 from catdog_helpers.machine.backend import random_state, set_random_state
-from catdog_helpers.machine.devices import on_devices
 from catdog_helpers.machine.failures import explain_memory
 from catdog_helpers.machine.files import replacing
 from catdog_helpers.machine.persist import lasting
-from catdog_helpers.machine.precision import with_precision
 from catdog_helpers.saving import weights_sha256
 
 UNEVEN = 3  # times as many images as the smallest class: then weights help
@@ -216,31 +213,3 @@ class TimeHistory(keras.callbacks.Callback):
             logs: What `fit` measured; `seconds` is added.
         """
         logs["seconds"] = time.perf_counter() - self._start
-
-
-def for_training(model, precision: str | None = None):
-    """Copy a model to the number format and the devices of this machine.
-
-    Args:
-        model: A `keras.Model`, before it is compiled.
-        precision: The number format, if not the one `use_backend` was told.
-
-    Returns:
-        A copy that computes as `use_backend` was told; the model itself if it
-        does so already.
-    """
-    number = os.environ.get("CATDOG_DEVICES")
-    fast = with_precision(model, precision)
-    return on_devices(fast, int(number) if number else None)
-
-
-def for_saving(model):
-    """Copy a trained model back to one device and to float32.
-
-    Args:
-        model: What `for_training` returned, trained.
-
-    Returns:
-        A copy that runs anywhere; the model itself if it does so already.
-    """
-    return with_precision(on_devices(model), "float32")

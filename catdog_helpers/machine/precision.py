@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 from keras.layers import InputLayer
 
-from catdog_helpers.machine.layers import copy_layers, leaves
+from catdog_helpers.machine.networks import copy_layers, leaves
 
 GPU_TENSOR_CORES = {8: "bfloat16", 7: "float16"}  # by compute capability
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
