@@ -1,7 +1,6 @@
 """Measure a model on the test images, once, and save the result."""
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from sklearn.metrics import balanced_accuracy_score
 from catdog_helpers.bases import weights_name
 from catdog_helpers.data.runs import backup_run, load_run
 from catdog_helpers.machine.backend import versions
+from catdog_helpers.machine.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.machine.files import read_json, replacing, write_json
-from catdog_helpers.machine.memory import peak_memory
 from catdog_helpers.machine.networks import leaves
 from catdog_helpers.results import OF_THE_SPLIT
 from catdog_helpers.saving import load_model, save_model
@@ -165,24 +164,6 @@ def _check_reloaded(path, model, images, rows, probabilities) -> dict:
             )
     milliseconds = milliseconds_a_photograph(reloaded, x)
     return {"milliseconds": milliseconds, "file_mb": path.stat().st_size / 1e6}
-
-
-def milliseconds_a_photograph(model, images: np.ndarray) -> float:
-    """Return the median time of three runs over a batch, after a first one.
-
-    Args:
-        model: From raw RGB to probabilities.
-        images: One batch, shape `(n, height, width, 3)`.
-
-    Returns:
-        Milliseconds, divided by n.
-    """
-    taken = []
-    for _ in range(4):
-        start = time.perf_counter()
-        model.predict_on_batch(images)
-        taken.append(time.perf_counter() - start)
-    return 1000 * float(np.median(taken[1:])) / len(images)
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Stop at the mistakes that raise no error and only cost accuracy."""
+"""Detect mistakes that raise no error and only cost accuracy."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,25 +19,26 @@ OPENED = (
 
 @contextmanager
 def guard_weights(*models, moving_averages: bool = False) -> Iterator[None]:
-    """Check that `fit` changes the open weights, all of them, and no others.
+    """Check that `fit` changes all trainable weights, and no others.
 
-    `with guard_weights(model): model.fit(...)`. What may change is what is
-    trainable when the block begins. It notices layers that were opened or
+    `with guard_weights(model): model.fit(...)`. The weights that are trainable
+    when the block begins must change. It detects layers that were opened or
     frozen without compiling again, training of zero epochs, and batch
     normalisation that overwrites a base's moving averages.
 
     Args:
-        *models: All whose weights are watched, frozen ones, too: the model,
-            or the parts that it is made of.
-        moving_averages: Whether batch normalisation may learn the averages
-            over its images, as it must in a network trained from scratch.
+        *models: The models whose weights are watched, frozen ones included:
+            the whole model, or its parts.
+        moving_averages: Whether batch normalisation may update its moving
+            averages, as it must in a network trained from scratch.
 
     Returns:
         A context manager.
 
     Raises:
         ValueError: If nothing is trainable.
-        RuntimeError: If the wrong weights have changed, with their names.
+        RuntimeError: If other weights have changed, or some have not; the
+            message names them.
     """
     weights = {id(w): w for model in models for w in model.weights}
     opened = {id(w) for model in models for w in model.trainable_weights}

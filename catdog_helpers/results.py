@@ -1,7 +1,7 @@
 """Read what each method measured, and put the methods side by side."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +16,15 @@ METHODS = {  # the usual name, and the notebook that measures it
     "bottleneck": ("bottleneck features", "03_vgg16_bottleneck_features"),
     "fine_tuned": ("fine-tuned", "04_vgg16_fine_tuning"),
 }
+# What the keys of a result must hold
 TEXTS = ("dataset", "base", "weights")
-HUGE = 1e18
-# The greatest value of each number; the least is 0
-NUMBERS = {
-    "test_accuracy": 1,
-    "test_log_loss": HUGE,
-    "n_train": HUGE,
-    "epochs": HUGE,
-    "resolution": HUGE,
-    "train_seconds": HUGE,
-    "seconds_before": HUGE,
-    "seed": HUGE,
-}
-# Missing, or `None`, where they were not measured
-OPTIONAL_NUMBERS = {
-    "balanced_accuracy": 1,
-    "test_calibration_error": 1,
-    "trainable_parameters": HUGE,
-    "peak_memory_mb": HUGE,
-    "file_mb": HUGE,
-    "milliseconds": HUGE,
-}
+SHARES = ("test_accuracy",)  # in [0, 1]
+NUMBERS = ("test_log_loss", "train_seconds", "seconds_before", "n_train")
+NUMBERS += ("epochs", "resolution", "seed")
+# These may also be missing, or `None`, where they were not measured.
+MAYBE_SHARES = ("balanced_accuracy", "test_calibration_error")
+MAYBE_NUMBERS = ("trainable_parameters", "peak_memory_mb", "file_mb")
+MAYBE_NUMBERS += ("milliseconds",)
 
 
 def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
@@ -97,32 +84,39 @@ def _problem(path: Path, result: dict, info: dict, first: dict) -> str:
     return ""
 
 
-def _wrong_keys(method: str, result: dict):
+def _wrong_keys(method: str, result: dict) -> Iterator[str]:
     """Yield the keys of a result whose values are missing or wrong."""
-    exact = {"method": method, "model": f"models/{method}.keras"}
-    yield from (k for k, value in exact.items() if result.get(k) != value)
-    yield from (k for k in TEXTS if not isinstance(result.get(k), str))
-    if not isinstance(result.get("label"), str | None):
-        yield "label"
-    for key, most in NUMBERS.items():
-        if not _is_number(result.get(key), most):
-            yield key
-    for key, most in OPTIONAL_NUMBERS.items():
-        if not (result.get(key) is None or _is_number(result[key], most)):
-            yield key
-    interval, history = result.get("test_interval"), result.get("history")
-    pair = isinstance(interval, list) and len(interval) == 2
-    if not (pair and all(_is_number(end, 1) for end in interval)):
-        yield "test_interval"
-    if not isinstance(history, dict) or not all(
-        isinstance(values, list) and set(map(type, values)) <= {int, float}
-        for values in history.values()
-    ):
-        yield "history"
+    checks = {
+        "method": lambda x: x == method,
+        "model": lambda x: x == f"models/{method}.keras",
+        "label": lambda x: isinstance(x, str | None),
+        "test_interval": lambda x: (
+            isinstance(x, list) and len(x) == 2 and all(map(_is_share, x))
+        ),
+        "history": _is_history,
+    }
+    checks |= dict.fromkeys(TEXTS, lambda x: isinstance(x, str))
+    checks |= dict.fromkeys(SHARES, _is_share)
+    checks |= dict.fromkeys(NUMBERS, _is_number)
+    checks |= dict.fromkeys(MAYBE_SHARES, lambda x: x is None or _is_share(x))
+    checks |= dict.fromkeys(MAYBE_NUMBERS, lambda x: x is None or _is_number(x))
+    yield from (k for k, check in checks.items() if not check(result.get(k)))
 
 
-def _is_number(x, most: float) -> bool:
+def _is_number(x, most: float = 1e18) -> bool:
     return type(x) in (int, float) and 0 <= x <= most
+
+
+def _is_share(x) -> bool:
+    return _is_number(x, 1)
+
+
+def _is_history(x) -> bool:
+    """Return whether it maps names to lists of numbers, NaN included."""
+    return isinstance(x, dict) and all(
+        isinstance(values, list) and set(map(type, values)) <= {int, float}
+        for values in x.values()
+    )
 
 
 def _are_probabilities(path: Path, shape: tuple[int, int]) -> bool:

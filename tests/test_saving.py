@@ -177,7 +177,7 @@ def check(path) -> int:
 @pytest.mark.slow
 def test_a_killed_save_leaves_a_model_that_can_be_loaded(saved):
     rng = np.random.default_rng(0)
-    for _ in range(12):
+    for _ in range(5):
         loop = save_in_a_loop(saved)
         time.sleep(rng.uniform(0, 0.2))
         loop.kill()

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "backend": ["use_backend"],
         "devices": ["for_saving", "for_training", "on_devices", "use_devices"],
-        "memory": ["peak_memory"],
+        "costs": ["peak_memory"],
         "persist": ["backup", "restore"],
         "precision": ["best_precision", "with_precision"],
     },

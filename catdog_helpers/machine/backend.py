@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.machine.memory import keep_freed_memory
+from catdog_helpers.machine.costs import keep_freed_memory
 
 BACKENDS = ("tensorflow", "jax", "torch")
 PACKAGES = ("keras", *BACKENDS, "numpy", "pillow")
@@ -29,8 +29,8 @@ def use_backend(
     stored in the environment, as KERAS_BACKEND, CATDOG_PRECISION,
     CATDOG_DEVICES and CATDOG_PERSIST, which also provide the defaults.
 
-    Keras is imported and set to the format of all images and weights here,
-    channels last and float32, whatever the user's `keras.json` says.
+    Keras is imported and set to channels last and float32, which all images and
+    weights here have, whatever the user's `keras.json` says.
 
     The process then keeps freed memory for its next use (on Linux, see
     `keep_freed_memory`), and TensorFlow computes with oneDNN unless the
@@ -81,6 +81,7 @@ def use_backend(
 
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     keras.config.set_dtype_policy("float32")
     # TensorFlow warns that functions are traced often, which many different
     # models need. Importing it in Jupyter sets the level back to INFO.

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 SPARE_BYTES = 200 * 2**20  # a disk is never filled to its last byte
 PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.\w+)?")
 ABANDONED = 24 * 3600  # seconds without a change: its process was killed
@@ -97,6 +99,32 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: Path, known: dict, lists: dict) -> None:
+    """Write lists of arrays to an `.npz` file atomically.
+
+    Args:
+        path: The file.
+        known: What else to write, in JSON's types.
+        lists: Name to a list of arrays.
+    """
+    arrays = {
+        f"{name}{i:05}": array
+        for name, values in lists.items()
+        for i, array in enumerate(values)
+    }
+    with replacing(path) as partial:
+        np.savez(partial, known=json.dumps(known), **arrays)
+
+
+def read_arrays(path: Path, *names: str) -> tuple[dict, list[list]]:
+    """Read what `write_arrays` wrote: `known`, and the lists of these names."""
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file["known"])), [
+            [file[key] for key in file.files if key.startswith(name)]
+            for name in names
+        ]
 
 
 def require_space(folder: Path, n_bytes: int) -> None:

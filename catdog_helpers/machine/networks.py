@@ -1,4 +1,4 @@
-"""Open a network's file; list, hash and copy its layers."""
+"""Open a network; list, hash and copy its layers; add to it."""
 
 import hashlib
 import json
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import keras
-
 from catdog_helpers.machine.failures import first_line
 
 MAX_MEMBER = 100_000_000  # bytes that are read at once
 
 
-def read_keras(path: Path) -> keras.Model:
+def read_keras(path: Path):
     """Load a `.keras` file, or raise ValueError with one line."""
+    import keras
+
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can raise nearly anything
@@ -46,7 +46,7 @@ def read_member(path: Path, name: str) -> bytes | None:
     return None
 
 
-def leaves(layer) -> Iterator[keras.Layer]:
+def leaves(layer) -> Iterator:
     """Yield the layers of a model in order, and those of models inside it.
 
     Args:
@@ -62,7 +62,7 @@ def leaves(layer) -> Iterator[keras.Layer]:
         yield from leaves(inner)
 
 
-def copy_layers(model, change: Callable[[keras.Layer], dict]):
+def copy_layers(model, change: Callable[..., dict]):
     """Copy a model, with its weights, and change its layers' configurations.
 
     Args:
@@ -73,6 +73,7 @@ def copy_layers(model, change: Callable[[keras.Layer], dict]):
     Returns:
         An uncompiled copy, with the same weights and layer names.
     """
+    import keras
 
     def copy(layer):
         if not isinstance(layer, keras.Layer):  # an operation
@@ -111,6 +112,8 @@ def layers_key(model) -> str:
 
 def _layers(model) -> list:
     """List what the layers compute, without the names that Keras makes up."""
+    import keras
+
     unimportant = {"name", "dtype", "trainable"}
     unimportant |= {"kernel_initializer", "bias_initializer"}
     found = []
@@ -124,3 +127,70 @@ def _layers(model) -> list:
         else:
             found.append(type(layer).__name__)
     return found
+
+
+def with_features(model):
+    """Add the pooled features to the outputs of a classifier.
+
+    Args:
+        model: A `keras.Model` of this series, or its part behind stored
+            features.
+
+    Returns:
+        A `keras.Model` with the same layers and two outputs: features
+        `(batch, n_features)` and probabilities.
+    """
+    import keras
+
+    if not isinstance(model, keras.Sequential):
+        pooling = keras.layers.GlobalAveragePooling2D
+        inputs, features = model.inputs[0], model.layers[-1].input
+        pooled = [x.output for x in model.layers if isinstance(x, pooling)]
+        nested = [x for x in model.layers if hasattr(x, "layers")]
+        nested = [x for x in nested if len(x.output_shape) == 2]
+        if pooled:
+            features = pooled[-1]
+        elif nested:  # e.g. a model that averages two views
+            features, _ = with_features(nested[0])(inputs)
+        return keras.Model(inputs, [features, model.outputs[0]])
+    tensors = [keras.Input(model.input_shape[1:])]
+    for layer in _unnested(model):
+        tensors.append(layer(tensors[-1]))
+    # The first without height and width
+    features = next(x for x in tensors if len(x.shape) == 2)
+    return keras.Model(tensors[0], [features, tensors[-1]])
+
+
+def _unnested(model):
+    """Yield a Sequential's layers, and those of Sequentials in it."""
+    for layer in model.layers:
+        if hasattr(layer, "layers") and hasattr(layer, "add"):
+            yield from _unnested(layer)
+        else:
+            yield layer
+
+
+def with_resizing(model, image_size: int | None, resolution: int):
+    """Copy a model that takes images, with a layer in front that enlarges them.
+
+    Args:
+        model: A `keras.Model` with one input.
+        image_size: Side of the images in pixels, or `None` for any.
+        resolution: Side that the model computes with.
+
+    Returns:
+        The copy, with the same weights.
+    """
+    import keras
+
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    enlarged = keras.layers.Resizing(resolution, resolution)(inputs)
+
+    def call(layer, x, *args, **kwargs):
+        return layer(enlarged if x is inputs else x, *args, **kwargs)
+
+    # A Sequential, too, becomes a graph.
+    graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    copy = keras.models.clone_model(graph, inputs, call_function=call)
+    copy.set_weights(model.get_weights())
+    return copy

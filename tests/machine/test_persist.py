@@ -18,7 +18,6 @@ from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.persist import backup, restore
 from catdog_helpers.results import load_results
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
