@@ -86,17 +86,11 @@ def save_result(
         "peak_memory_mb": memory,
         "label": label,
         "n_train": n_train or info["n_train"],
-        "trainable_parameters": sum(
-            math.prod(w.shape) for w in model.trainable_weights
-        ),
-        "epochs": len(history["loss"]),
-        "train_seconds": history["seconds"][-1],
         "seconds_before": seconds_before,
         "seed": info["seed"],
         "model": f"models/{path.name}",
         "versions": versions(),
-        "history": {k: [float(v) for v in h] for k, h in history.items()},
-    }
+    } | _training(model, history)
     results = out / "results"
     results.mkdir(exist_ok=True)
     with FileLock(out / f".{method}.lock"):  # model and result belong together
@@ -117,6 +111,18 @@ def _card(method: str, model, info: dict, base: str, weights: str) -> dict:
     card |= {"base": Path(base).name, "weights": weights}
     sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
     return card | {"resolution": sizes[0] if sizes else info["image_size"]}
+
+
+def _training(model, history: dict) -> dict:
+    """Return what a result says of the training of its model."""
+    return {
+        "trainable_parameters": sum(
+            math.prod(w.shape) for w in model.trainable_weights
+        ),
+        "epochs": len(history["loss"]),
+        "train_seconds": history["seconds"][-1],
+        "history": {k: [float(v) for v in h] for k, h in history.items()},
+    }
 
 
 def _check_owner(path: Path, card: dict) -> None:

@@ -77,16 +77,8 @@ def extract_features(
     if images.shape[3:] == (3,):
         check_raw_rgb(images[rows[:8]])
     precision = precision or best_precision(model)
-    parts = {
-        "images": provenance(images)["key"],
-        "rows": _sha256(np.asarray(rows, dtype=np.int64).tobytes()),
-        "weights": weights_sha256(model),
-        "layers": layers_key(model),
-        "mirrored": mirrored,
-        "precision": precision,
-        "dtype": dtype,
-        "version": VERSION,
-    }
+    options = {"mirrored": mirrored, "precision": precision, "dtype": dtype}
+    parts = _parts(model, images, rows) | options | {"version": VERSION}
     key = _sha256(json.dumps(parts).encode())
     folder = Path(images.filename).parent
     folder = folder if folder.name == "features" else folder / "features"
@@ -98,18 +90,55 @@ def extract_features(
             start = time.perf_counter()
             bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
             with replacing(path) as partial, explain_memory(batch_size):
-                fast = _copy_for_speed(model, precision)
-                out = _create(fast, images, len(rows), partial, dtype)
-                try:
-                    _run(fast, images, rows, out, mirrored, batch_size, bar)
-                finally:
-                    del out  # Windows cannot rename a file that is mapped
-                    use_devices(None)
+                _run(
+                    model,
+                    images,
+                    rows,
+                    partial,
+                    dtype,
+                    precision=precision,
+                    mirrored=mirrored,
+                    batch_size=batch_size,
+                    bar=bar,
+                )
                 seconds = time.perf_counter() - start
                 record = {"key": key, "parts": parts, "seconds": seconds}
                 write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")
+
+
+def _parts(model, images, rows) -> dict:
+    """Return hashes of what features depend on, apart from the options."""
+    return {
+        "images": provenance(images)["key"],
+        "rows": _sha256(np.asarray(rows, dtype=np.int64).tobytes()),
+        "weights": weights_sha256(model),
+        "layers": layers_key(model),
+    }
+
+
+def _run(
+    model, images, rows, path, dtype, *, precision, mirrored, batch_size, bar
+) -> None:
+    """Write the features of some rows to a new file, whose others are zero."""
+    try:
+        fast = _copy_for_speed(model, precision)
+        # The model may take images of any size; its output then has no shape.
+        shape = fast.compute_output_shape((len(images), *images.shape[1:]))
+        needed = len(rows) * math.prod(shape[1:]) * np.dtype(dtype).itemsize
+        require_space(path.parent, needed)
+        out = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        step = batch_size * n_devices()
+        for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
+            batch = rows[first : first + step]
+            x = images[batch].astype(np.float32)
+            y = run_batch(fast, x[:, :, ::-1] if mirrored else x)
+            # NumPy has no bfloat16 of its own.
+            out[batch] = as_dtype(y.astype(np.float32), dtype)
+        out.flush()
+    finally:
+        use_devices(None)
 
 
 def _copy_for_speed(model, precision: str):
@@ -123,28 +152,7 @@ def _copy_for_speed(model, precision: str):
     return fast
 
 
-def _create(model, images, n_rows: int, partial: Path, dtype: str):
-    """Create the file, of zeros, if the disk has space for `n_rows` rows."""
-    # The model may take images of any size: its own output has no shape then.
-    shape = model.compute_output_shape((len(images), *images.shape[1:]))
-    needed = n_rows * math.prod(shape[1:]) * np.dtype(dtype).itemsize
-    require_space(partial.parent, needed)
-    return np.lib.format.open_memmap(partial, "w+", dtype, shape)
-
-
-def _run(model, images, rows, out, mirrored, batch_size, bar) -> None:
-    """Write the features of some rows to `out`."""
-    step = batch_size * n_devices()
-    for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
-        batch = rows[first : first + step]
-        x = images[batch].astype(np.float32)
-        y = run_batch(model, x[:, :, ::-1] if mirrored else x)
-        # NumPy has no bfloat16 of its own.
-        out[batch] = as_dtype(y.astype(np.float32), out.dtype)
-    out.flush()
-
-
-def as_dtype(x: np.ndarray, dtype: str | np.dtype) -> np.ndarray:
+def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
     """Convert features to `dtype`, or raise ValueError if they do not fit."""
     with np.errstate(over="ignore"):
         stored = x.astype(dtype)
