@@ -18,7 +18,7 @@ from catdog_helpers.machine.networks import leaves
 from catdog_helpers.results import OF_THE_SPLIT
 from catdog_helpers.saving import load_model, save_model
 from catdog_helpers.training import Checkpoint
-from catdog_helpers.uncertainty import EPSILON, measure_uncertainty
+from catdog_helpers.uncertainty import log_loss, measure_uncertainty
 
 
 def save_result(
@@ -208,20 +208,6 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     right = probabilities.argmax(axis=1) == labels
     gaps = np.bincount(np.ceil(sure * 15).astype(int), right - sure)
     return float(np.abs(gaps).sum() / len(sure))
-
-
-def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative logarithm of the true class's probability.
-
-    Args:
-        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
-        labels: Shape `(n,)`, class numbers.
-
-    Returns:
-        The log loss in nats; probabilities below `EPSILON` count as that.
-    """
-    of_truth = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(of_truth.clip(EPSILON, 1)).mean())
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:

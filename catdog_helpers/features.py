@@ -90,17 +90,8 @@ def extract_features(
             start = time.perf_counter()
             bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
             with replacing(path) as partial, explain_memory(batch_size):
-                _run(
-                    model,
-                    images,
-                    rows,
-                    partial,
-                    dtype,
-                    precision=precision,
-                    mirrored=mirrored,
-                    batch_size=batch_size,
-                    bar=bar,
-                )
+                steps = {"batch_size": batch_size, "bar": bar}
+                _run(model, images, rows, partial, **steps, **options)
                 seconds = time.perf_counter() - start
                 record = {"key": key, "parts": parts, "seconds": seconds}
                 write_json(path.with_suffix(".json"), record)
@@ -119,7 +110,7 @@ def _parts(model, images, rows) -> dict:
 
 
 def _run(
-    model, images, rows, path, dtype, *, precision, mirrored, batch_size, bar
+    model, images, rows, path, *, batch_size, bar, mirrored, precision, dtype
 ) -> None:
     """Write the features of some rows to a new file, whose others are zero."""
     try:

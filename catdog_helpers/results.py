@@ -17,14 +17,13 @@ METHODS = {  # the usual name, and the notebook that measures it
     "fine_tuned": ("fine-tuned", "04_vgg16_fine_tuning"),
 }
 # What the keys of a result must hold
-TEXTS = ("dataset", "base", "weights")
-SHARES = ("test_accuracy",)  # in [0, 1]
+TEXTS = ("dataset", "base", "weights", "label")
+SHARES = ("test_accuracy", "balanced_accuracy", "test_calibration_error")
+COSTS = ("trainable_parameters", "peak_memory_mb", "file_mb", "milliseconds")
 NUMBERS = ("test_log_loss", "train_seconds", "seconds_before", "n_train")
-NUMBERS += ("epochs", "resolution", "seed")
-# These may also be missing, or `None`, where they were not measured.
-MAYBE_SHARES = ("balanced_accuracy", "test_calibration_error")
-MAYBE_NUMBERS = ("trainable_parameters", "peak_memory_mb", "file_mb")
-MAYBE_NUMBERS += ("milliseconds",)
+NUMBERS += ("epochs", "resolution", "seed", *COSTS)
+# These may be missing, or `None`, where they were not measured or chosen.
+OPTIONAL = {"label", "balanced_accuracy", "test_calibration_error", *COSTS}
 
 
 def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
@@ -89,7 +88,6 @@ def _wrong_keys(method: str, result: dict) -> Iterator[str]:
     checks = {
         "method": lambda x: x == method,
         "model": lambda x: x == f"models/{method}.keras",
-        "label": lambda x: isinstance(x, str | None),
         "test_interval": lambda x: (
             isinstance(x, list) and len(x) == 2 and all(map(_is_share, x))
         ),
@@ -98,9 +96,10 @@ def _wrong_keys(method: str, result: dict) -> Iterator[str]:
     checks |= dict.fromkeys(TEXTS, lambda x: isinstance(x, str))
     checks |= dict.fromkeys(SHARES, _is_share)
     checks |= dict.fromkeys(NUMBERS, _is_number)
-    checks |= dict.fromkeys(MAYBE_SHARES, lambda x: x is None or _is_share(x))
-    checks |= dict.fromkeys(MAYBE_NUMBERS, lambda x: x is None or _is_number(x))
-    yield from (k for k, check in checks.items() if not check(result.get(k)))
+    for key, check in checks.items():
+        value = result.get(key)
+        if not (check(value) or value is None and key in OPTIONAL):
+            yield key
 
 
 def _is_number(x, most: float = 1e18) -> bool:

@@ -96,6 +96,20 @@ def calibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(logits / temperature, axis=1)
 
 
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative logarithm of the true class's probability.
+
+    Args:
+        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
+        labels: Shape `(n,)`, class numbers.
+
+    Returns:
+        The log loss in nats; probabilities below `EPSILON` count as that.
+    """
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(of_truth.clip(EPSILON, 1)).mean())
+
+
 def distance(features: np.ndarray, uncertainty: dict) -> np.ndarray:
     """Measure how far pictures are from the training images.
 
