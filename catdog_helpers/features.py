@@ -13,7 +13,6 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.data.manifest import provenance
-from catdog_helpers.guards import check_raw_rgb
 from catdog_helpers.machine.devices import (
     for_training,
     n_devices,
@@ -97,6 +96,27 @@ def extract_features(
                 write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")
+
+
+def check_raw_rgb(images: np.ndarray) -> None:
+    """Check that images are raw, as a base with its own preprocessing needs.
+
+    Args:
+        images: Some images, shape `(n, height, width, 3)`. Integers pass;
+            floats must look like RGB in [0, 255].
+
+    Raises:
+        ValueError: If they were divided by 255 or preprocessed already.
+    """
+    if np.issubdtype(images.dtype, np.integer):
+        return
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and 1.5 < high <= 255):
+        raise ValueError(
+            "images must be raw RGB in [0, 255], as the base has its "
+            "preprocessing inside: do not divide or preprocess them. "
+            f"Received: values from {low:.3g} to {high:.3g}"
+        )
 
 
 def _parts(model, images, rows) -> dict:

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 FROZEN = (
     "frozen weights have changed: compile again after freezing; set "
     "`trainable = False` on each BatchNormalization of a base (from scratch "
@@ -64,24 +62,3 @@ def _sha256(weight) -> bytes:
 
     array = keras.ops.convert_to_numpy(weight)
     return hashlib.sha256(array.tobytes()).digest()
-
-
-def check_raw_rgb(images: np.ndarray) -> None:
-    """Check that images are raw, as a base with its own preprocessing needs.
-
-    Args:
-        images: Some images, shape `(n, height, width, 3)`. Integers pass;
-            floats must look like RGB in [0, 255].
-
-    Raises:
-        ValueError: If they were divided by 255 or preprocessed already.
-    """
-    if np.issubdtype(images.dtype, np.integer):
-        return
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and 1.5 < high <= 255):
-        raise ValueError(
-            "images must be raw RGB in [0, 255], as the base has its "
-            "preprocessing inside: do not divide or preprocess them. "
-            f"Received: values from {low:.3g} to {high:.3g}"
-        )
