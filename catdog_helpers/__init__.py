@@ -1,15 +1,15 @@
 """The plumbing of the Cats-vs-Dogs transfer-learning notebooks.
 
-The notebooks need the names below. What else there is lies in rooms, and is
-called by its room, as in `ch.study.mcnemar`.
+The notebooks need the names below. All other names are used by their room, as
+in `ch.study.mcnemar`.
 """
 
 import lazy_loader
 
 __version__ = "0.2.0"
 
-# Modules are imported when a name is first used, so that `import
-# catdog_helpers` takes no time and imports no framework.
+# A module is imported when one of its names is first used, so that `import
+# catdog_helpers` is quick and imports no framework.
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules={"data", "deploy", "machine", "prediction", "scale", "study"},
@@ -32,13 +32,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         # 2. Train a CNN from scratch
         "batches": ["Batches"],
         "models": ["build_cnn", "build_head", "cut_base", "join", "run_rows"],
-        "training": [
-            "Checkpoint",
-            "TimeHistory",
-            "class_weights",
-            "for_saving",
-            "for_training",
-        ],
+        "training": ["Checkpoint", "TimeHistory", "class_weights"],
+        "machine.devices": ["for_saving", "for_training"],
         "guards": ["guard_weights"],
         "evaluation": ["save_result", "wilson_interval"],
         # 3. Extract bottleneck features

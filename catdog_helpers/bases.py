@@ -6,21 +6,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from catdog_helpers.machine.failures import first_line
-from catdog_helpers.saving import read_keras
+from catdog_helpers.machine.networks import read_keras, with_resizing
 
 SAMPLE_BASE = Path(__file__).parent / "data/sample/narrow_vgg16.keras"
+DEFAULT_SIZE = 192  # pixels, for a saved base that takes images of any size
 
 
 class Base(NamedTuple):
-    """A row of the table: all that differs from base to base."""
+    """A row of the table: all that differs between bases."""
 
     module: str  # of keras.applications; has the base's preprocess_input
     image_size: int  # a good side in pixels for cats and dogs
     cut: str  # layer whose output the opened part starts from
 
 
-# The cut leaves the last block (or stage) behind it. ".input" stands where
-# Keras gives the layer at the cut no name of its own.
+# The last block (or stage) lies behind the cut. ".input" is used where the
+# layer before the cut has no fixed name.
 BASES = {
     "VGG16": Base("vgg16", 150, "block4_pool"),
     "VGG19": Base("vgg19", 150, "block4_pool"),
@@ -32,7 +33,7 @@ BASES = {
     "ConvNeXtTiny": Base(
         "convnext", 192, "convnext_tiny_downsampling_block_2.input"
     ),
-    # VGG16 one eighth as wide, trained on drawings: for the drawn sample.
+    # VGG16 at one eighth of its width, trained on drawings: for the sample
     "sample": Base("", 96, "block4_pool"),
 }
 
@@ -46,18 +47,19 @@ def load_base(
 ):
     """Load a frozen convolutional base that takes raw RGB images.
 
-    Its own preprocessing is part of the model, so that nobody can forget it
-    or take another's.
+    Its own preprocessing is part of the model, so that it cannot be forgotten
+    or confused with another's.
 
     Args:
-        base: A name in `BASES`, or the path of a saved Keras model that takes
-            raw RGB in [0, 255] and gives a feature map.
+        base: A name in `BASES`, or the path of a saved Keras model from raw
+            RGB in [0, 255] to a feature map.
         weights: "imagenet" (downloaded by Keras; for a saved model and for
-            "sample" this means: as saved), the path of a weights file, or
-            `None` for random weights, the control.
-        image_size: Side of the images in pixels. Defaults to the table's.
-        resolution: Side, in pixels, to which the model itself enlarges the
-            images; `None` leaves them as they are. Small animals gain by it:
+            "sample" the weights it was saved with), the path of a weights
+            file, or `None` for random weights, the control.
+        image_size: Side of the images in pixels. Defaults to that of the
+            saved model or of the table.
+        resolution: Side, in pixels, to which the model enlarges the images;
+            `None` leaves them as they are. It helps with small animals:
             Touvron et al. 2019, arXiv:1906.06423.
 
     Returns:
@@ -65,7 +67,8 @@ def load_base(
         [0, 255], to `(batch, height, width, channels)`, frozen.
 
     Raises:
-        ValueError: If there is no such base, or the weights do not fit.
+        ValueError: If there is no such base, the weights do not fit, or a
+            saved model takes images of another size.
         FileNotFoundError: If a file is missing.
         ConnectionError: If ImageNet weights cannot be downloaded.
     """
@@ -82,35 +85,72 @@ def load_base(
         )
     if weights not in (None, "imagenet"):
         _load_weights(model, Path(weights))
+    _check_size(model, path.name, resolution or image_size)
     if resolution not in (None, image_size):
-        model = _enlarging(model, image_size, resolution)
+        model = with_resizing(model, image_size, resolution)
     model.trainable = False
     return model
 
 
+def check_base(
+    base: str | Path,
+    weights: str | Path | None = "imagenet",
+    *,
+    cut: str | None = None,
+    image_size: int | None = None,
+    resolution: int | None = None,
+) -> int:
+    """Check, in seconds, that a base can be loaded and cut, before a long run.
+
+    Args:
+        base: As for `load_base`.
+        weights: As for `load_base`; ImageNet weights are downloaded now.
+        cut: As for `cut_base`.
+        image_size: As for `load_base`.
+        resolution: As for `load_base`.
+
+    Returns:
+        The side of the images in pixels: `image_size`; if that is `None`, the
+        size that a saved model was built for, or the table's, or 192.
+
+    Raises:
+        ValueError: As `load_base` and `cut_base`.
+        FileNotFoundError: As `load_base`.
+        ConnectionError: As `load_base`.
+    """
+    from catdog_helpers.models import cut_base  # imports Keras
+
+    size = {"image_size": image_size, "resolution": resolution}
+    model = load_base(base, weights, **size)
+    cut_base(model, cut)
+    if str(base) in BASES:
+        return image_size or BASES[str(base)].image_size
+    return image_size or model.input_shape[1] or DEFAULT_SIZE
+
+
 def default_cut(base: str | Path) -> str | None:
-    """Give the layer at which a base is cut unless told otherwise.
+    """Return the layer at which a base is usually cut.
 
     Args:
         base: As for `load_base`.
 
     Returns:
-        The table's cut; `None` for a saved model, whose frozen features alone
-        are used.
+        The table's cut; `None` for a saved model, of which only the frozen
+        features are used.
     """
     return BASES[str(base)].cut if str(base) in BASES else None
 
 
 def weights_name(base: str | Path, weights: str | Path | None) -> str:
-    """Name a base's weights as results and plots show them.
+    """Return the name of a base's weights for results and plots.
 
     Args:
         base: As for `load_base`.
         weights: As for `load_base`.
 
     Returns:
-        "random", "imagenet", "as saved" (in a base of one's own), or the
-        file's name.
+        "random", "imagenet", "as saved" (for a saved model), or the file's
+        name.
     """
     named = str(base) in BASES and BASES[str(base)].module
     if weights == "imagenet" and not named:
@@ -119,17 +159,19 @@ def weights_name(base: str | Path, weights: str | Path | None) -> str:
 
 
 def _build(base: str, weights, side: int):
+    """Build a base of `keras.applications` with its preprocessing."""
     import keras
 
     inputs = keras.Input((side, side, 3), name="image")
     module = getattr(keras.applications, BASES[base].module)
-    arguments = {"include_top": False, "input_tensor": None}
-    arguments["input_tensor"] = module.preprocess_input(inputs)
-    arguments["weights"] = "imagenet" if weights == "imagenet" else None
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)  # Keras's own download has no time-out
     try:
-        model = getattr(keras.applications, base)(**arguments)
+        model = getattr(keras.applications, base)(
+            include_top=False,
+            input_tensor=module.preprocess_input(inputs),
+            weights="imagenet" if weights == "imagenet" else None,
+        )
     except Exception as error:  # get_file raises a bare Exception
         if "URL fetch failure" not in str(error):
             raise
@@ -140,6 +182,7 @@ def _build(base: str, weights, side: int):
 
 
 def _load(path: Path, weights):
+    """Load a saved base; without `weights`, its own are replaced at random."""
     import keras
 
     if not path.is_file():
@@ -151,31 +194,26 @@ def _load(path: Path, weights):
             f"{path.name} must turn RGB images into a feature map. Received: "
             f"a model from {shapes[0]} to {shapes[1]}"
         )
-    # A loaded Sequential has called its layers several times: no graph to cut.
+    # A loaded Sequential has called its layers several times, and such a
+    # graph cannot be cut.
     copy = keras.models.clone_model(model)
     if weights is not None:
         copy.set_weights(model.get_weights())
     return copy
 
 
-def _enlarging(model, image_size: int | None, resolution: int):
-    """Copy a model, with a layer before its first that enlarges the images."""
-    import keras
-
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    enlarged = keras.layers.Resizing(resolution, resolution)(inputs)
-
-    def call(layer, x, *args, **kwargs):
-        return layer(enlarged if x is inputs else x, *args, **kwargs)
-
-    # A Sequential, too, becomes a graph.
-    graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    copy = keras.models.clone_model(graph, inputs, call_function=call)
-    copy.set_weights(model.get_weights())
-    return copy
+def _check_size(model, name: str, side: int | None) -> None:
+    """Raise ValueError if a saved model takes images of another size only."""
+    fixed = model.input_shape[1:3]
+    if side and any(n not in (None, side) for n in fixed):
+        raise ValueError(
+            f"{name} takes images of {fixed[0]} x {fixed[1]} pixels only: set "
+            f"IMAGE_SIZE or RESOLUTION to that. Received: {side}"
+        )
 
 
 def _load_weights(model, path: Path) -> None:
+    """Load a weights file, or raise an error of one line."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no weights file at {path}")
     try:
@@ -188,6 +226,7 @@ def _load_weights(model, path: Path) -> None:
 
 
 def _no_weights(reason: str) -> str:
+    """Return the message about weights that could not be downloaded."""
     url = next(
         (w.rstrip(":") for w in reason.split() if w.startswith("http")), ""
     )

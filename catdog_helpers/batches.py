@@ -1,35 +1,38 @@
-"""Batches of a stored array by row number, augmented, for every backend."""
+"""Serve a stored array in batches, augmented, to every backend."""
 
 import keras
 import numpy as np
 
+from catdog_helpers.data.augment import draw_rectangles, resample, tint
 from catdog_helpers.machine.devices import fill_up, n_devices
 
 
 class Batches(keras.utils.PyDataset):
     """Serve a (memory-mapped) array in batches, by row number.
 
-    Batch `k` of epoch `e` depends on `(seed, e, k)` alone. Give `fit`
-    `shuffle=False`, or Keras shuffles the batches once more.
+    Batch `k` of epoch `e` depends on `(seed, e, k)` alone. Call `fit` with
+    `shuffle=False`, or Keras shuffles the batches again.
 
     Args:
         images: `(n, side, side, 3)` uint8 images in [0, 255]; with neither
             `augment` nor `size` any array of `n` rows, e.g. features, or the
             shards of one: see `open_shards`.
         labels: `(n,)` integers, the class of each row of `images`.
-        rows: Row numbers to serve; all of them if `None`.
-        batch_size: Rows in a batch; the last one may be smaller. Several
-            devices need a multiple of their number, and get the first rows
-            once more to fill the last batch up.
+        rows: Row numbers to serve; `None` serves all.
+        batch_size: Rows in a batch; the last one may be smaller. For several
+            devices it must be a multiple of their number, and the first rows
+            are repeated to fill the last batch.
         shuffle: Whether each epoch has an order of its own.
-        augment: Whether to mirror each image in every other epoch, to serve a
-            random rectangle of it, stretched, and to vary its colours.
-        size: Side of the images served, in pixels; as stored if `None`.
-        scale: Least and greatest share of the image's area in a rectangle.
-        mirrored: Features of the mirrored images; each row is then taken from
-            there in every other epoch.
+        augment: Whether to mirror each image in every other epoch, to crop
+            and stretch a random rectangle of it, and to vary its colours.
+        size: Side of the served images in pixels; `None` keeps the stored
+            size.
+        scale: Least and greatest area of a rectangle, as a share of the
+            image's.
+        mirrored: Features of the mirrored images, from which each row is
+            taken in every other epoch.
         epoch: Number of the first epoch.
-        seed: Seed of order and augmentation.
+        seed: Seed of the order and the augmentation.
     """
 
     def __init__(
@@ -48,11 +51,11 @@ class Batches(keras.utils.PyDataset):
         seed: int = 0,
     ):
         if isinstance(images, np.ndarray | list):
-            # Still on disk, but without a memory map's slow bookkeeping
+            # Still on disk, but without the slow class of a memory map
             images = np.asarray(images)
-        # With one worker TensorFlow tunes the input in a thread that sleeps
-        # 10 ms, then twice that, up to a minute; the end of an epoch may wait
-        # until it wakes. Two need 0.1 s to stop: too long for mere vectors.
+        # With one worker, TensorFlow tunes the input in a thread that sleeps
+        # 10 ms, then twice that, up to a minute, and the end of an epoch may
+        # wait for it. Two workers take 0.1 s to stop, too long for vectors.
         waits = keras.config.backend() == "tensorflow" and images.ndim > 2
         super().__init__(workers=2 if waits else 1)
         self.images, self.labels = images, np.asarray(labels)
@@ -91,7 +94,7 @@ class Batches(keras.utils.PyDataset):
         return tint(x, rng) if self.augment else x, self.labels[rows]
 
     def _turned(self, rows) -> np.ndarray:
-        # Each view in turn teaches more than a coin: K. Jordan, "94% on
+        # Alternating views are better than random ones: K. Jordan, "94% on
         # CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, 3.6.
         return (self._turn[rows] + self.epoch) % 2 == 1
 
@@ -100,54 +103,9 @@ class Batches(keras.utils.PyDataset):
         if self.mirrored is not None:
             turned = self._turned(rows)
             x[turned] = self.mirrored[rows[turned]]
-        # float16 is for the disk; not every backend computes with it.
+        # Not every backend computes with float16, in which features are kept.
         return x if x.dtype == np.uint8 else x.astype("float32")
 
     def on_epoch_end(self) -> None:
-        """Count the epoch; `fit` does it once before its first one, too."""
+        """Count the epoch; `fit` also calls this before its first one."""
         self.epoch += 1
-
-
-def resample(images, size, corner, extent, turned):
-    """Take the nearest pixels of a rectangle of each image.
-
-    Args:
-        images: `(n, side, side, 3)` uint8.
-        size: Side of the result in pixels.
-        corner: `(2, n, 1)` in [0, 1), where each rectangle begins: down,
-            across. `(2, 1, 1)` for the same one in all of them.
-        extent: Likewise in (0, 1], how far it reaches, in shares of the side.
-        turned: `(n,)`, which images to mirror; `False` for none.
-
-    Returns:
-        `(n, size, size, 3)` uint8.
-    """
-    n, side = images.shape[:2]
-    centres = (np.arange(size) + 0.5) / size
-    y, x = ((corner + extent * centres) * side).astype(np.intp)
-    x[turned] = x[turned, ::-1]
-    lines = np.arange(n)[:, None] * side + y
-    pixels = np.ascontiguousarray(images).view("V3").ravel()  # RGB in one
-    taken = pixels.take(lines[:, :, None] * side + x[:, None, :])
-    return taken.view(np.uint8).reshape(n, size, size, 3)
-
-
-def draw_rectangles(n, scale, rng):
-    """Draw `corner` and `extent` of `n` rectangles, of random form and area."""
-    stretch = (4 / 3) ** rng.uniform(-1, 1, n)  # Szegedy et al. 2015, 6
-    extent = np.sqrt(rng.uniform(*scale, n) * np.array([stretch, 1 / stretch]))
-    extent = extent.clip(max=1)[..., None]
-    return rng.uniform(size=extent.shape) * (1 - extent), extent
-
-
-def tint(images, rng):
-    """Vary the contrast and the colours of each image a little, in place."""
-    n, size = images.shape[:2]
-    # Whole numbers of 16 bits, six of them behind the point
-    contrast = (64 * np.exp(rng.uniform(-0.2, 0.2, (n, 1)))).round()
-    shift = 128 * (64 - contrast) + 64 * rng.uniform(-13, 13, (n, 3)) + 32
-    each = images.reshape(n, size, -1), np.int16(contrast), np.int16(shift)
-    for line, factor, term in zip(*each, strict=True):
-        values = line * factor + np.tile(term, size) >> 6
-        line[:] = values.clip(0, 255)
-    return images

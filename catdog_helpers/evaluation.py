@@ -1,23 +1,24 @@
-"""Measure a model on the test images, once, and keep the result."""
+"""Measure a model on the test images, once, and save the result."""
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from keras import layers
 from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score
 
 from catdog_helpers.bases import weights_name
 from catdog_helpers.data.runs import backup_run, load_run
-from catdog_helpers.machine.files import write_json
-from catdog_helpers.machine.layers import leaves
-from catdog_helpers.machine.memory import peak_memory
+from catdog_helpers.machine.backend import versions
+from catdog_helpers.machine.costs import milliseconds_a_photograph, peak_memory
+from catdog_helpers.machine.files import read_json, replacing, write_json
+from catdog_helpers.machine.networks import leaves
 from catdog_helpers.results import OF_THE_SPLIT
-from catdog_helpers.saving import load_model, save_model, versions
+from catdog_helpers.saving import load_model, save_model
 from catdog_helpers.training import Checkpoint
-from catdog_helpers.uncertainty import measure_uncertainty
+from catdog_helpers.uncertainty import log_loss, measure_uncertainty
 
 
 def save_result(
@@ -35,28 +36,28 @@ def save_result(
     stored: tuple | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> dict:
-    """Keep a method's model, its measured result and its history.
+    """Save a method's model, its measured result and its history.
 
-    The saved model is loaded again and must repeat the probabilities. What
-    it costs is noted, too: weights that were trained, the process's peak
-    memory so far (see `peak_memory`), file size, and time for a photograph.
+    The saved model is loaded again and must repeat the probabilities. Its
+    costs are recorded, too: trained weights, the process's peak memory so far
+    (see `peak_memory`), file size, and time for a photograph.
 
     Args:
         out: Directory of the run; the split is read from there.
-        method: "scratch_cnn", "bottleneck", "fine_tuned", or another file
-            name of your own.
+        method: "scratch_cnn", "bottleneck", "fine_tuned", or a file name of
+            your own.
         model: The whole model, from raw RGB in [0, 255] to probabilities, its
             layers as open or frozen as they were in training.
         probabilities: Of the test images, shape `(n_test, n_classes)`.
         history: `History.history` of its training, with `seconds`.
         base: Name or path of the pretrained base.
         weights: The base's weights: as for `load_base`, or their name.
-        seconds_before: Time that went into features and earlier training.
+        seconds_before: Time spent on features and earlier training.
         label: What plots and tables call the method. Defaults to its name.
         n_train: Training images used. Defaults to all of the split.
-        stored: The head, or what else lies behind stored features, and these
-            features: saves running the whole model to learn when it is not
-            sure.
+        stored: The part of the model behind stored features, such as the
+            head, and these features. With them the whole model need not be
+            run to measure its uncertainty.
         checkpoint: That of the training, deleted when the model is saved.
 
     Returns:
@@ -64,39 +65,40 @@ def save_result(
 
     Raises:
         ValueError: If there is not one row of probabilities per test image,
-            with one column per class.
+            with one column per class, or the model of another data set would
+            be overwritten.
         RuntimeError: If the saved model does not repeat what was measured.
     """
     out = Path(out)
     images, labels, train, validation, test, names, info, _ = load_run(out)
     _check_shape(probabilities, len(test), names)
     weights = weights_name(base, weights)
-    costs = {"peak_memory_mb": peak_memory()}
-    n_trainable = sum(math.prod(w.shape) for w in model.trainable_weights)
     path = out / "models" / f"{method}.keras"
     card = _card(method, model, info, base, weights)
+    _check_owner(path, card)
+    memory = peak_memory()
     uncertainty = measure_uncertainty(
         *(stored or (model, images)), labels, train, validation
     )
-    save_model(model, path, card, uncertainty)
-    costs |= _check_reloaded(path, model, images, test, probabilities)
     result = card | {key: info[key] for key in info if key.startswith("n_")}
     result |= score(probabilities, labels[test])
-    result |= costs | {
+    result |= {
+        "peak_memory_mb": memory,
         "label": label,
         "n_train": n_train or info["n_train"],
-        "trainable_parameters": n_trainable,
-        "epochs": len(history["loss"]),
-        "train_seconds": history["seconds"][-1],
         "seconds_before": seconds_before,
         "seed": info["seed"],
         "model": f"models/{path.name}",
         "versions": versions(),
-        "history": {k: [float(v) for v in h] for k, h in history.items()},
-    }
-    (out / "results").mkdir(exist_ok=True)
-    np.save(out / "results" / f"{method}.npy", probabilities)
-    write_json(out / "results" / f"{method}.json", result)
+    } | _training(model, history)
+    results = out / "results"
+    results.mkdir(exist_ok=True)
+    with FileLock(out / f".{method}.lock"):  # model and result belong together
+        save_model(model, path, card, uncertainty)
+        result |= _check_reloaded(path, model, images, test, probabilities)
+        with replacing(results / f"{method}.npy") as partial:
+            np.save(partial, probabilities)
+        write_json(results / f"{method}.json", result)
     if checkpoint is not None:
         checkpoint.remove()
     backup_run(out, info)
@@ -111,7 +113,31 @@ def _card(method: str, model, info: dict, base: str, weights: str) -> dict:
     return card | {"resolution": sizes[0] if sizes else info["image_size"]}
 
 
+def _training(model, history: dict) -> dict:
+    """Return what a result says of the training of its model."""
+    return {
+        "trainable_parameters": sum(
+            math.prod(w.shape) for w in model.trainable_weights
+        ),
+        "epochs": len(history["loss"]),
+        "train_seconds": history["seconds"][-1],
+        "history": {k: [float(v) for v in h] for k, h in history.items()},
+    }
+
+
+def _check_owner(path: Path, card: dict) -> None:
+    """Raise ValueError rather than overwrite the model of other data."""
+    old = read_json(path.with_suffix(".json")) if path.is_file() else {}
+    for key in ("dataset", "class_names"):
+        if old.get(key, card[key]) != card[key]:
+            raise ValueError(
+                f"{path} is the model of another data set, {old[key]!r}: "
+                f"choose another OUT. Received: {card[key]!r}"
+            )
+
+
 def _check_shape(probabilities, n: int, class_names: list[str]) -> None:
+    """Raise ValueError unless there is a row for each image, all finite."""
     if probabilities.shape != (n, len(class_names)):
         raise ValueError(
             "`probabilities` of the test images must have the shape "
@@ -125,6 +151,7 @@ def _check_shape(probabilities, n: int, class_names: list[str]) -> None:
 
 
 def _check_reloaded(path, model, images, rows, probabilities) -> dict:
+    """Check that a saved model repeats its figures; return what it costs."""
     some = np.arange(32) % len(rows)
     x = images[rows[some]].astype("float32")
     reloaded, _ = load_model(path)
@@ -145,29 +172,11 @@ def _check_reloaded(path, model, images, rows, probabilities) -> dict:
     return {"milliseconds": milliseconds, "file_mb": path.stat().st_size / 1e6}
 
 
-def milliseconds_a_photograph(model, images: np.ndarray) -> float:
-    """Measure how long a model takes, once it is warm: three times.
-
-    Args:
-        model: From raw RGB to probabilities.
-        images: One batch, shape `(n, height, width, 3)`.
-
-    Returns:
-        Milliseconds, the median of three, divided by n.
-    """
-    taken = []
-    for _ in range(4):
-        start = time.perf_counter()
-        model.predict_on_batch(images)
-        taken.append(time.perf_counter() - start)
-    return 1000 * float(np.median(taken[1:])) / len(images)
-
-
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:
-    """Give the 95 % interval of an accuracy.
+    """Return the 95 % interval of an accuracy.
 
-    Wilson's score interval (E. B. Wilson, JASA 22, 1927): unlike the usual
-    plus-minus it holds near 100 % and for few images.
+    Wilson's score interval (E. B. Wilson, JASA 22, 1927): unlike the normal
+    approximation it is valid near 100 % and for few images.
 
     Args:
         correct: Number of images answered correctly.
@@ -181,11 +190,11 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Measure how far a model's certainty is from its success.
+    """Measure how far probabilities are from the share of right answers.
 
     The expected calibration error with 15 bins of equal width (Guo et al.,
     On Calibration of Modern Neural Networks, ICML 2017, section 2): answers
-    are sorted into bins by the probability of the class answered; in each bin
+    are sorted into bins by the probability of the answered class; in each bin
     that probability should equal the share of right answers.
 
     Args:
@@ -217,15 +226,12 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict:
     labels = np.asarray(labels)
     answers = probabilities.argmax(axis=1)
     correct = int((answers == labels).sum())
-    of_truth = probabilities[np.arange(len(labels)), labels]
     return {
         "test_accuracy": correct / len(labels),
         "test_interval": wilson_interval(correct, len(labels)),
         "interval_method": "Wilson score, 95 %",
-        # Each class counts the same, however few its images.
         "balanced_accuracy": float(balanced_accuracy_score(labels, answers)),
-        # 1e-7 is the epsilon of Keras's own cross-entropy.
-        "test_log_loss": float(-np.log(of_truth.clip(1e-7, 1)).mean()),
+        "test_log_loss": log_loss(probabilities, labels),
         "test_calibration_error": calibration_error(probabilities, labels),
         "calibration_method": "expected calibration error, 15 equal bins",
     }

@@ -1,10 +1,8 @@
-"""Stop at the mistakes that raise no error and only cost accuracy."""
+"""Detect mistakes that raise no error and only cost accuracy."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import numpy as np
 
 FROZEN = (
     "frozen weights have changed: compile again after freezing; set "
@@ -19,25 +17,26 @@ OPENED = (
 
 @contextmanager
 def guard_weights(*models, moving_averages: bool = False) -> Iterator[None]:
-    """Check that `fit` changes the open weights, all of them, and no others.
+    """Check that `fit` changes all trainable weights, and no others.
 
-    `with guard_weights(model): model.fit(...)`. What may change is what is
-    trainable when the block begins. It notices layers that were opened or
+    `with guard_weights(model): model.fit(...)`. The weights that are trainable
+    when the block begins must change. It detects layers that were opened or
     frozen without compiling again, training of zero epochs, and batch
     normalisation that overwrites a base's moving averages.
 
     Args:
-        *models: All whose weights are watched, frozen ones, too: the model,
-            or the parts that it is made of.
-        moving_averages: Whether batch normalisation may learn the averages
-            over its images, as it must in a network trained from scratch.
+        *models: The models whose weights are watched, frozen ones included:
+            the whole model, or its parts.
+        moving_averages: Whether batch normalisation may update its moving
+            averages, as it must in a network trained from scratch.
 
     Returns:
         A context manager.
 
     Raises:
         ValueError: If nothing is trainable.
-        RuntimeError: If the wrong weights have changed, with their names.
+        RuntimeError: If other weights have changed, or some have not; the
+            message names them.
     """
     weights = {id(w): w for model in models for w in model.weights}
     opened = {id(w) for model in models for w in model.trainable_weights}
@@ -63,24 +62,3 @@ def _sha256(weight) -> bytes:
 
     array = keras.ops.convert_to_numpy(weight)
     return hashlib.sha256(array.tobytes()).digest()
-
-
-def check_raw_rgb(images: np.ndarray) -> None:
-    """Check that images are raw, as a base with its own preprocessing needs.
-
-    Args:
-        images: Some images, shape `(n, height, width, 3)`. Integers pass;
-            floats must look like RGB in [0, 255].
-
-    Raises:
-        ValueError: If they were divided by 255 or preprocessed already.
-    """
-    if np.issubdtype(images.dtype, np.integer):
-        return
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and 1.5 < high <= 255):
-        raise ValueError(
-            "images must be raw RGB in [0, 255], as the base has its "
-            "preprocessing inside: do not divide or preprocess them. "
-            f"Received: values from {low:.3g} to {high:.3g}"
-        )

@@ -1,4 +1,4 @@
-"""The network that is trained from scratch, and the layers of any network."""
+"""Build, cut, join and run networks."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 from keras.layers import InputLayer
 
-from catdog_helpers.machine.layers import leaves
+from catdog_helpers.machine.networks import leaves
 
 WIDTHS = (32, 64, 128, 256)
 
@@ -18,15 +18,15 @@ def build_cnn(
 ) -> keras.Model:
     """Build a small residual network with random weights.
 
-    Images above 100 px are first averaged down to at most that. Global
-    average pooling lets the same weights take images of any size: training
-    may begin with small ones, which cost less.
+    Images above 100 px are first reduced to at most that by averaging. Global
+    average pooling lets the same weights take images of any size, so that
+    training may begin with small ones, which cost less.
 
     Args:
-        image_size: Side of the images that the network is meant for, pixels.
+        image_size: Side of the images in pixels.
         n_classes: Number of classes, 2 or more.
-        widths: Filters of each stage; each has half the resolution of the
-            one before.
+        widths: Number of filters of each stage; each stage has half the
+            resolution of the one before.
 
     Returns:
         Model from raw RGB images `(batch, height, width, 3)` in [0, 255] to
@@ -51,11 +51,11 @@ def build_cnn(
 
 
 def _conv_block(x, width, *, strides=1, activation="relu"):
-    # Batch normalisation has a shift of its own, hence no bias before it.
+    # Batch normalisation has its own shift, so the convolution needs no bias.
     x = layers.Conv2D(
         width, 3, strides=strides, padding="same", use_bias=False
     )(x)
-    # Short runs have few steps: averages over 10 batches, not over 100.
+    # Short runs have few steps, so the averages span 10 batches, not 100.
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.Activation(activation)(x) if activation else x
 
@@ -87,8 +87,9 @@ def join(*parts):
     """Join parts of a base and a head into one model.
 
     Args:
-        *parts: Models, each taking what the one before it gives; the last is
-            the head, before which feature maps are averaged over the image.
+        *parts: Models, each of which takes the output of the one before. The
+            last is the head; the feature maps before it are averaged over
+            the image.
 
     Returns:
         An uncompiled `keras.Model`. It shares its layers with the parts.
@@ -107,15 +108,15 @@ def cut_base(base_model, cut: str | None):
 
     Args:
         base_model: What `load_base` returned.
-        cut: Name of the layer whose output is the cut, or
-            "<name>.input" for a layer's input. `None`: all of it is front,
-            and back passes on what it gets.
+        cut: Name of the layer whose output is the cut, or "<name>.input" for
+            a layer's input. With `None`, the whole base is the front, and the
+            back returns its input.
 
     Returns:
         front, back: Two `keras.Model`s.
 
     Raises:
-        ValueError: If there is no such layer, or the cut is no clean one.
+        ValueError: If there is no such layer, or a connection bypasses it.
     """
     inputs, outputs = base_model.inputs[0], base_model.outputs[0]
     tensor = outputs if cut is None else _tensor_at(base_model, cut)
@@ -125,21 +126,22 @@ def cut_base(base_model, cut: str | None):
         back = keras.Sequential(same, name="back")
     else:
         back = _back(base_model, tensor, cut)
-    # Else `back.trainable = True` would do nothing: under TensorFlow, Keras
-    # skips what is no change, and a new model counts as trainable.
+    # A new model counts as trainable, and Keras skips an assignment that
+    # changes nothing: without this, `back.trainable = True` had no effect.
     front.trainable = back.trainable = base_model.trainable
     return front, back
 
 
 def unfreeze(model) -> None:
-    """Open all layers but batch normalisation, whose averages must stay.
+    """Make all layers trainable except batch normalisation.
 
-    Compile afterwards: only then does `fit` know of it.
+    Its averages must not change. Compile the model afterwards, or `fit` does
+    not use the change.
 
     Args:
         model: Changed in place, e.g. the back of a base.
     """
-    model.trainable = False  # else Keras skips what looks like no change
+    model.trainable = False  # or Keras skips the next line as no change
     model.trainable = True
     for layer in leaves(model):
         if isinstance(layer, layers.BatchNormalization):
@@ -147,21 +149,23 @@ def unfreeze(model) -> None:
 
 
 def _back(base_model, tensor, cut: str):
+    """Build the model behind a tensor, if nothing bypasses the tensor."""
     starts = {x.name for x in base_model.layers if isinstance(x, InputLayer)}
     try:
         back = keras.Model(tensor, base_model.outputs[0], name="back")
         around = starts & {layer.name for layer in back.layers}
-    except ValueError:  # Keras before 3.15 says nothing
+    except ValueError:  # Keras 3.15 and later check it themselves
         around = starts
     if around:
         raise ValueError(
-            "`cut` must be the only way through the base: a path leads "
+            "`cut` must be the only connection through the base: a path leads "
             f"around {cut!r}"
         )
     return back
 
 
 def _tensor_at(base_model, cut: str):
+    """Return the tensor at a cut."""
     name, _, side = cut.partition(".")
     names = [layer.name for layer in base_model.layers]
     if name not in names or side not in ("", "input"):
@@ -192,7 +196,7 @@ def run_rows(
 
 
 def in_batches(run, images, rows=None, *, batch_size=32) -> list[np.ndarray]:
-    """Run a function over images, or some rows; list what each output gave."""
+    """Run a function over batches; return one array for each of its outputs."""
     rows = np.arange(len(images)) if rows is None else rows
     starts = range(0, len(rows), batch_size)
     batches = (np.float32(images[rows[i : i + batch_size]]) for i in starts)

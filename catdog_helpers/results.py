@@ -1,9 +1,10 @@
 """Read what each method measured, and put the methods side by side."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from catdog_helpers.data.runs import load_run
@@ -15,10 +16,22 @@ METHODS = {  # the usual name, and the notebook that measures it
     "bottleneck": ("bottleneck features", "03_vgg16_bottleneck_features"),
     "fine_tuned": ("fine-tuned", "04_vgg16_fine_tuning"),
 }
+# What the keys of a result must hold
+TEXTS = ("dataset", "base", "weights", "label")
+SHARES = ("test_accuracy", "balanced_accuracy", "test_calibration_error")
+COSTS = ("trainable_parameters", "peak_memory_mb", "file_mb", "milliseconds")
+NUMBERS = ("test_log_loss", "train_seconds", "seconds_before", "n_train")
+NUMBERS += ("epochs", "resolution", "seed", *COSTS)
+# These may be missing, or `None`, where they were not measured or chosen.
+OPTIONAL = {"label", "balanced_accuracy", "test_calibration_error", *COSTS}
 
 
 def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
     """Read every result that was measured on this run's split.
+
+    A result is left out, with a warning, if it is damaged, of another split,
+    image size or class order, or built on another base than notebook 3 has
+    now.
 
     Args:
         out: Directory of the run.
@@ -26,47 +39,98 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
 
     Returns:
         Method to the content of its JSON file, in the order of the series,
-        then by name, controls last. Left out, with a warning, is a result
-        that is damaged, of another split, image size or class order, or built
-        on another base than notebook 3 has now.
+        then by name, controls last.
 
     Raises:
         FileNotFoundError: If a needed one is missing, with its notebook.
     """
-    out = Path(out)
-    info = load_run(out).info
-    results = {}
-    for path in sorted((out / "results").glob("[!.]*.json")):
-        results[path.stem] = read_json(path)
-    first = results.get("bottleneck", {})
-    for name, result in [*results.items()]:
-        if not _belongs(name, result, info, first):
-            del results[name]
+    folder, info = Path(out) / "results", load_run(out).info
+    results, first = {}, read_json(folder / "bottleneck.json")
+    for path in sorted(folder.glob("[!.]*.json")):
+        result = read_json(path)
+        if problem := _problem(path, result, info, first):
             warnings.warn(
-                f"{out / 'results' / name}.json is damaged, or was measured on "
-                "another split, image size, class order or base, and is left "
-                "out: run its notebook again",
+                f"{path} {problem} and is left out: run its notebook again",
                 stacklevel=2,
             )
+        else:
+            results[path.stem] = result
     for name in needed:
         if name not in results:
             raise FileNotFoundError(
-                f"{out / 'results' / name}.json is missing: run notebook "
+                f"{folder / name}.json is missing: run notebook "
                 f"{METHODS.get(name, (name, '06_compare'))[1]} first"
             )
     others = sorted(results.keys() - METHODS, key=lambda n: ("control" in n, n))
     return {n: results[n] for n in [*METHODS, *others] if n in results}
 
 
-def _belongs(name: str, result: dict, info: dict, first: dict) -> bool:
-    same = {key: info[key] for key in OF_THE_SPLIT} | {"method": name}
-    if name.startswith(("bottleneck", "fine_tuned")):
-        same |= {k: first.get(k) for k in ("base", "weights", "resolution")}
-    return all(result.get(key) == value for key, value in same.items())
+def _problem(path: Path, result: dict, info: dict, first: dict) -> str:
+    """Return why a result cannot be used; empty if it can."""
+    for key in _wrong_keys(path.stem, result):
+        return f"is damaged (`{key}`)"
+    same = (*OF_THE_SPLIT, "n_validation", "n_test")
+    if any(result.get(key) != info[key] for key in same):
+        return "was measured on another split, image size or class order"
+    base = ("base", "weights", "resolution")
+    if path.stem.startswith(("bottleneck", "fine_tuned")) and any(
+        result[key] != first.get(key) for key in base
+    ):
+        return "does not have the base of bottleneck.json"
+    shape = info["n_test"], len(info["class_names"])
+    if not _are_probabilities(path.with_suffix(".npy"), shape):
+        return f"has no probabilities of shape {shape} in {path.stem}.npy"
+    return ""
+
+
+def _wrong_keys(method: str, result: dict) -> Iterator[str]:
+    """Yield the keys of a result whose values are missing or wrong."""
+    checks = {
+        "method": lambda x: x == method,
+        "model": lambda x: x == f"models/{method}.keras",
+        "test_interval": lambda x: (
+            isinstance(x, list) and len(x) == 2 and all(map(_is_share, x))
+        ),
+        "history": _is_history,
+    }
+    checks |= dict.fromkeys(TEXTS, lambda x: isinstance(x, str))
+    checks |= dict.fromkeys(SHARES, _is_share)
+    checks |= dict.fromkeys(NUMBERS, _is_number)
+    for key, check in checks.items():
+        value = result.get(key)
+        if not (check(value) or value is None and key in OPTIONAL):
+            yield key
+
+
+def _is_number(x, most: float = 1e18) -> bool:
+    return type(x) in (int, float) and 0 <= x <= most
+
+
+def _is_share(x) -> bool:
+    return _is_number(x, 1)
+
+
+def _is_history(x) -> bool:
+    """Return whether it maps names to lists of numbers, NaN included."""
+    return isinstance(x, dict) and all(
+        isinstance(values, list) and set(map(type, values)) <= {int, float}
+        for values in x.values()
+    )
+
+
+def _are_probabilities(path: Path, shape: tuple[int, int]) -> bool:
+    """Return whether a file has probabilities of this shape."""
+    try:
+        found = np.load(path, allow_pickle=False)
+        return found.shape == shape and bool(
+            ((found >= 0) & (found <= 1)).all()
+        )
+    except (OSError, ValueError, EOFError, TypeError, AttributeError):
+        return False
 
 
 def last_method(results: dict[str, dict]) -> str:
-    """Name the method that the series has come to.
+    """Return the last method of the series that was measured.
 
     Args:
         results: What `load_results` returned.
@@ -76,25 +140,25 @@ def last_method(results: dict[str, dict]) -> str:
         any of them, the last variant.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If no method was measured.
     """
     found = [name for name in METHODS if name in results] or list(results)
     if not found:
         raise FileNotFoundError(
-            "no method was measured yet: run 02_cnn_from_scratch or a later one"
+            "no method was measured yet: run notebook 02_cnn_from_scratch"
         )
     return found[-1]
 
 
 def display_name(result: dict) -> str:
-    """Name a method as plots and tables show it.
+    """Return the name of a method for plots and tables.
 
     Args:
         result: Content of a result's JSON file.
 
     Returns:
-        Its `label`, or the method's usual name; a base without pretraining is
-        said to be one.
+        Its `label`, or the method's usual name, with "(random base)" if the
+        base was not pretrained.
     """
     usual, _ = METHODS.get(result["method"], (result["method"], ""))
     name = result.get("label") or usual
@@ -112,10 +176,10 @@ def scoreboard(out: str | Path) -> pd.DataFrame:
         One row per method: `test accuracy`, `low` and `high` of its 95 %
         interval, `balanced accuracy` (the mean of the classes' own), `log
         loss`, `calibration error` (see `calibration_error`), `training
-        images`, `trainable parameters`, `seconds` and what they are the sum
-        of, `seconds to prepare` (features, earlier training) and `seconds to
+        images`, `trainable parameters`, `seconds` and its two terms,
+        `seconds to prepare` (features, earlier training) and `seconds to
         train`, `peak memory (MB)` (see `peak_memory`), `file size (MB)`,
-        `milliseconds a photograph`. NaN: was not measured.
+        `milliseconds a photograph`. NaN: not measured.
     """
     return to_scores(load_results(out).values())
 
@@ -150,5 +214,5 @@ def to_scores(results: Iterable[dict]) -> pd.DataFrame:
         for result in results
     ]
     names = pd.Index(map(display_name, results), name="method", dtype=object)
-    # `None` (measured before, or where it cannot be) becomes NaN.
+    # `None` becomes NaN.
     return pd.DataFrame(rows, index=names).apply(pd.to_numeric)

@@ -1,38 +1,46 @@
-"""Keep a trained model with all that a reader of it needs to know."""
+"""Save a model together with all that a reader of it needs to know."""
 
 import hashlib
+import io
 import json
 import zipfile
-from contextlib import ExitStack, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from catdog_helpers.data.images import DECODER
+from catdog_helpers.machine.backend import versions
 from catdog_helpers.machine.failures import first_line
-from catdog_helpers.machine.files import replacing, sha256_of, write_json
+from catdog_helpers.machine.files import replacing
+from catdog_helpers.machine.networks import (
+    read_keras,
+    read_member,
+    weights_sha256,
+)
 
-# What `read_image` gives and every model here takes
+# What `read_image` returns and every model here takes
 PREPROCESSING = f"read_image {DECODER}: RGB in [0, 255], squared, bicubic"
 ANY_SIZE = (None, None, 3)
 MAX_IMAGE_SIZE = 4096  # pixels; a foreign card could ask for any memory
-
-
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
+# What is stored in the .keras file as well, whose other members Keras ignores
+MEMBERS = {".json": "card.json", ".npz": "uncertainty.npz"}
 
 
 def save_model(
     model, path: str | Path, card: dict, uncertainty: dict | None = None
 ) -> dict:
-    """Save a model and, beside it, its card, atomically.
+    """Save a model with its card and its uncertainty, atomically.
+
+    All of it is in the `.keras` file, from where `load_model` reads it.
+    Copies are written beside it, since a card is worth reading.
 
     Args:
         model: A `keras.Model` from raw RGB in [0, 255] to probabilities.
-        path: The `.keras` file; the card gets the same name with `.json`.
+        path: The `.keras` file; the copies have the same name with `.json`
+            and `.npz`.
         card: At least `class_names`, in the order of the outputs, and
             `image_size` in pixels.
-        uncertainty: What `measure_uncertainty` returned; goes to a `.npz`.
+        uncertainty: What `measure_uncertainty` returned.
 
     Returns:
         The card as written, with the hash of the weights, the preprocessing
@@ -45,15 +53,25 @@ def save_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     card = card | {"weights_sha256": weights_sha256(model)}
     card |= {"preprocessing": PREPROCESSING, "versions": versions()}
-    check_card(card, path.with_suffix(".json"), model)
-    with ExitStack() as files:  # renamed together, when all are written
-        card_path = files.enter_context(replacing(path.with_suffix(".json")))
-        if uncertainty is not None:
-            arrays = files.enter_context(replacing(path.with_suffix(".npz")))
-            np.savez_compressed(arrays, **uncertainty)
-            card["uncertainty_sha256"] = sha256_of(arrays)
-        model.save(files.enter_context(replacing(path)))
-        write_json(card_path, card)
+    check_card(card, path, model)
+    parts = {}
+    if uncertainty is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **uncertainty)
+        parts[".npz"] = buffer.getvalue()
+        card["uncertainty_sha256"] = hashlib.sha256(parts[".npz"]).hexdigest()
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    parts[".json"] = text.encode()
+    with replacing(path) as partial:
+        model.save(partial)
+        with zipfile.ZipFile(partial, "a") as file:
+            for suffix, data in parts.items():
+                file.writestr(MEMBERS[suffix], data)
+    for suffix in MEMBERS.keys() - parts.keys():
+        path.with_suffix(suffix).unlink(missing_ok=True)  # an earlier model's
+    for suffix, data in parts.items():
+        with replacing(path.with_suffix(suffix)) as partial:
+            partial.write_bytes(data)
     return card
 
 
@@ -61,7 +79,8 @@ def load_model(path: str | Path):
     """Load a saved model with its card.
 
     Args:
-        path: The `.keras` file that `save_model` wrote.
+        path: The `.keras` file that `save_model` wrote. A model of another
+            program, too, if a card lies beside it.
 
     Returns:
         model: The `keras.Model`, not compiled.
@@ -69,34 +88,34 @@ def load_model(path: str | Path):
 
     Raises:
         FileNotFoundError: If the model or its card is missing.
-        ValueError: If the two do not belong together.
+        ValueError: If it is not a model, or its card is damaged or belongs to
+            another one.
     """
     path = Path(path)
-    card_path = path.with_suffix(".json")
     if path.suffix != ".keras":
         raise ValueError(f"a model is a .keras file. Received: {path}")
-    for file in (path, card_path):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"there is no {file}: a model is a .keras file with a .json "
-                "of the same name beside it, as notebooks 02 to 04 write them"
-            )
-    try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{card_path} is damaged: {error}") from None
-    check_card(card, card_path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: run the notebook that saves it, 02 to 04"
+        )
+    before = path.stat()
     model = read_keras(path)
-    if card["weights_sha256"] != weights_sha256(model):
-        raise ValueError(f"{path} and {card_path.name} do not belong together")
-    check_card(card, card_path, model)
+    place, data = _read_part(path, ".json")
+    try:
+        card = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place} is damaged: {error}") from None
+    after = path.stat()
+    if (after.st_ino, after.st_mtime) != (before.st_ino, before.st_mtime):
+        return load_model(path)  # another process has just replaced it
+    check_card(card, place, model)
     return model, card
 
 
 def load_uncertainty(
     path: str | Path, card: dict
 ) -> dict[str, np.ndarray] | None:
-    """Load what a model's card says lies beside it: when it is not sure.
+    """Load what a model needs to answer "not sure".
 
     Args:
         path: The `.keras` file.
@@ -106,78 +125,46 @@ def load_uncertainty(
         What `measure_uncertainty` returned; `None` if the card names none.
 
     Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it is not the one that the card names.
+        FileNotFoundError: If it is missing.
+        ValueError: If it is damaged, or not what the card names.
     """
     if "uncertainty_sha256" not in card:
         return None
-    path = Path(path).with_suffix(".npz")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}, which the card names")
-    if sha256_of(path) != card["uncertainty_sha256"]:
-        raise ValueError(f"{path} and its model's card do not belong together")
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def versions() -> dict[str, str]:
-    """Give the versions of the packages that results depend on.
-
-    Returns:
-        Package name to version, those that are installed.
-    """
-    found = {}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def read_keras(path: Path):
-    """Load a `.keras` file, or raise ValueError with one line."""
-    import keras
-
+    place, data = _read_part(Path(path), ".npz")
+    if hashlib.sha256(data).hexdigest() != card["uncertainty_sha256"]:
+        raise ValueError(f"{place} and its model's card do not belong together")
+    names = ("components", "temperature", "threshold")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a damaged file can raise nearly anything
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = first_line(error)
-        other, here = _saved_by(path), keras.__version__
-        if other not in ("", here):
-            reason += f" (saved by Keras {other}, here is {here})"
-        raise ValueError(f"{path} is no Keras model: {reason}") from None
+        raise ValueError(
+            f"{place} is damaged ({reason}): train again"
+        ) from None
 
 
-def _saved_by(path: Path) -> str:
-    """Tell which Keras saved a file; nothing if the file does not."""
-    with suppress(Exception), zipfile.ZipFile(path) as file:
-        return json.loads(file.read("metadata.json"))["keras_version"]
-    return ""
+def _read_part(path: Path, suffix: str) -> tuple[Path, bytes]:
+    """Read the card or the uncertainty of a model, and say from where."""
+    inside = read_member(path, MEMBERS[suffix])
+    if inside is not None:
+        return path, inside
+    beside = path.with_suffix(suffix)
+    if not beside.is_file():
+        raise FileNotFoundError(
+            f"there is no {beside}: {path.name} was not saved by `save_model`, "
+            "so it needs this file beside it"
+        )
+    return beside, beside.read_bytes()
 
 
-def weights_sha256(model) -> str:
-    """Name a model's weights by their content.
-
-    Args:
-        model: A `keras.Model`.
-
-    Returns:
-        64 hexadecimal digits. Hashes of saved files are no use: a `.keras`
-        file holds the time of its saving.
-    """
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(f"{weight.shape}{weight.dtype}".encode())
-        digest.update(weight.tobytes())
-    return digest.hexdigest()
-
-
-def check_card(card: dict, path: Path, model=None) -> None:
-    """Check that a card is one, and that of the model.
+def check_card(card: dict, path: Path, model) -> None:
+    """Check that a card is complete and belongs to a model.
 
     Args:
-        card: What the `.json` file holds, or shall hold.
-        path: Its place, for the message.
-        model: The `keras.Model`; without it, only the card is checked.
+        card: The content of the card.
+        path: Its file, for the message.
+        model: The `keras.Model`.
 
     Raises:
         ValueError: If not, with the first thing that is wrong.
@@ -191,7 +178,7 @@ def check_card(card: dict, path: Path, model=None) -> None:
 
 
 def _problems(card: dict, model):
-    """Yield what is wrong, first things first: a key, and what it must be."""
+    """Yield each wrong key of a card and what its value must be."""
     if not isinstance(card, dict):
         yield "class_names", "there"
     names, size = card.get("class_names"), card.get("image_size")
@@ -202,9 +189,11 @@ def _problems(card: dict, model):
         yield "image_size", f"a number of pixels, 1 to {MAX_IMAGE_SIZE}"
     if card.get("preprocessing") != PREPROCESSING:
         yield "preprocessing", f"{PREPROCESSING!r} (else train it again)"
-    if not isinstance(card.get("weights_sha256"), str):
-        yield "weights_sha256", "the hash of its weights"
-    if model and model.output_shape != (None, len(names)):
+    if card.get("weights_sha256") != weights_sha256(model):
+        yield "weights_sha256", "the hash of the model's weights"
+    if not isinstance(card.get("uncertainty_sha256", ""), str):
+        yield "uncertainty_sha256", "a hash"
+    if model.output_shape != (None, len(names)):
         yield "class_names", f"one for each output of {model.output_shape}"
-    if model and model.input_shape[1:] not in ((size, size, 3), ANY_SIZE):
+    if model.input_shape[1:] not in ((size, size, 3), ANY_SIZE):
         yield "image_size", f"that of the input, {model.input_shape}"

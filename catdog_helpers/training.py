@@ -1,8 +1,7 @@
-"""Train a network: go on after an interruption, time it, weigh classes."""
+"""Train a network: resume after an interruption, time it, weigh classes."""
 
 import hashlib
 import json
-import os
 import time
 import warnings
 from pathlib import Path
@@ -12,39 +11,38 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 from catdog_helpers.machine.backend import random_state, set_random_state
-from catdog_helpers.machine.devices import on_devices
 from catdog_helpers.machine.failures import explain_memory
-from catdog_helpers.machine.files import replacing
+from catdog_helpers.machine.files import read_arrays, write_arrays
+from catdog_helpers.machine.networks import weights_sha256
 from catdog_helpers.machine.persist import lasting
-from catdog_helpers.machine.precision import with_precision
-from catdog_helpers.saving import weights_sha256
 
 UNEVEN = 3  # times as many images as the smallest class: then weights help
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keep the state of a training after each epoch, and go on from there.
+    """Save the state of a training after each epoch, and resume from there.
 
-    Use it around `fit` (`with checkpoint:`), as the last of its callbacks,
+    Use it around `fit` (`with checkpoint:`) and as the last of its callbacks,
     with `initial_epoch=checkpoint.epoch`. Its file is replaced atomically:
-    whenever the process is killed, it holds a whole epoch. After the last
-    epoch nothing is written: no training goes on with zero epochs. When the
-    block ends, the model has the weights with the least validation loss; of
-    several `fit` in a row, with pictures of other sizes, those of the last
-    `fit`, since only its validation losses can be compared.
+    whenever the process is killed, the file holds a complete epoch. Nothing
+    is written after the last epoch, so that no training resumes with zero
+    epochs. At the end of the block, the model has the weights with the least
+    validation loss. If `fit` is called several times, with images of different
+    sizes, only the last call counts, since losses on images of different
+    sizes cannot be compared.
 
     Args:
-        path: The file, `.npz`: weights, optimizer, history, best weights.
-        model: What is trained, with the weights that it starts from.
-        epochs: How many there are in all.
-        batch_size: Named if memory runs out.
+        path: The `.npz` file: weights, optimizer, history, best weights.
+        model: The model to train, with its first weights.
+        epochs: Number of epochs in all.
+        batch_size: Reported if memory runs out.
         key: What the training depends on besides these weights: data, dials.
             The state of another training is not used, with a warning.
 
     Attributes:
-        epoch: Number of epochs done.
-        history: Name to one value for each of them, as `fit` gives it;
-            `seconds`, if there are any, go on from those before.
+        epoch: Number of completed epochs.
+        history: Name to one value for each of them, as `fit` returns it;
+            `seconds`, if present, continue those before the interruption.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._load()
 
     def __enter__(self):
-        """Take what was kept once more if the cell was stopped before."""
+        """Read the saved state again if the cell was stopped before."""
         if self._state is None:
             self._load()
         self._memory = explain_memory(self.batch_size)
@@ -84,12 +82,12 @@ class Checkpoint(keras.callbacks.Callback):
         return self._memory.__exit__(kind, error, traceback)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Put the kept state back, or keep the one that training starts in.
+        """Restore the saved state, or save the one that training starts from.
 
         Args:
-            logs: Nothing yet.
+            logs: Empty.
         """
-        if self.params["epochs"] != self._until:  # not a `fit` that goes on
+        if self.params["epochs"] != self._until:  # another call of `fit`
             self._until, self._least = self.params["epochs"], np.inf
             self._best = []
         if not self.model.optimizer.built:
@@ -104,7 +102,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Note the epoch; keep the state unless it was the last one.
+        """Record the epoch; save the state unless it was the last one.
 
         Args:
             epoch: Its number, from 0.
@@ -122,11 +120,11 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def remove(self) -> None:
-        """Delete the file, when the trained model is saved."""
+        """Delete the file, once the trained model is saved."""
         self.path.unlink(missing_ok=True)
 
     def _variables(self) -> list:
-        """All that an epoch changes: weights, seeds, the optimizer's state."""
+        """Return all that an epoch changes: weights, seeds, optimizer."""
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _load(self) -> None:
@@ -142,39 +140,28 @@ class Checkpoint(keras.callbacks.Callback):
     def _save(self) -> None:
         known = {"key": self.key, "epoch": self.epoch, "history": self.history}
         known |= {"until": self._until, "least": self._least}
-        parts = {
+        lists = {
             "state": map(keras.ops.convert_to_numpy, self._variables()),
             "best": self._best,
             "random": random_state(),
         }
-        arrays = {
-            f"{part}{i:05}": array
-            for part, values in parts.items()
-            for i, array in enumerate(values)
-        }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path) as partial:
-                np.savez(partial, known=json.dumps(known), **arrays)
-        except OSError as error:  # e.g. a full disk: the one before stays
-            reason = f"epoch {self.epoch} could not be kept in {self.path}"
+            write_arrays(self.path, known, lists)
+        except OSError as error:  # e.g. a full disk; the old file is unchanged
+            reason = f"epoch {self.epoch} could not be saved in {self.path}"
             warnings.warn(f"{reason}: {error.strerror}", stacklevel=2)
 
 
 def _read(path: Path, key: str) -> tuple | None:
-    """Read what was kept, unless it is damaged or of another training."""
+    """Read a saved state, unless it is damaged or of another training."""
     if not path.is_file():
         return None
     why = "is of another training"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            known = json.loads(str(file["known"]))
-            if known["key"] == key:
-                kept = [
-                    [file[name] for name in file.files if name.startswith(part)]
-                    for part in ("state", "best", "random")
-                ]
-                return known, *kept
+        known, lists = read_arrays(path, "state", "best", "random")
+        if known["key"] == key:
+            return known, *lists
     except Exception as error:  # a damaged file can raise nearly anything
         why = f"is damaged ({error})"
     warnings.warn(f"{path} {why}: starts at epoch 1", stacklevel=4)
@@ -182,14 +169,15 @@ def _read(path: Path, key: str) -> tuple | None:
 
 
 def class_weights(labels: np.ndarray) -> dict[int, float] | None:
-    """Weigh the classes of uneven data, so that each counts the same.
+    """Weigh the classes of unbalanced data, so that each counts the same.
 
     Args:
         labels: Shape `(n,)`, class numbers of the training images.
 
     Returns:
-        For `fit(class_weight=...)`: class number to weight, on average 1 an
-        image. `None` if no class has 3 times as many images as another.
+        For `fit(class_weight=...)`: class number to weight, with a mean of 1
+        per image. `None` if no class has more than 3 times as many images as
+        another.
     """
     classes, counts = np.unique(labels, return_counts=True)
     if counts.max() <= UNEVEN * counts.min():
@@ -199,7 +187,7 @@ def class_weights(labels: np.ndarray) -> dict[int, float] | None:
 
 
 class TimeHistory(keras.callbacks.Callback):
-    """Note in each epoch of the history the `seconds` since training began.
+    """Add to the history the `seconds` since training began, each epoch.
 
     Put it first among the callbacks, so that the others see the seconds.
     """
@@ -209,38 +197,10 @@ class TimeHistory(keras.callbacks.Callback):
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Note the time.
+        """Record the time.
 
         Args:
             epoch: Its number, from 0.
             logs: What `fit` measured; `seconds` is added.
         """
         logs["seconds"] = time.perf_counter() - self._start
-
-
-def for_training(model, precision: str | None = None):
-    """Copy a model to the number format and the devices of this machine.
-
-    Args:
-        model: A `keras.Model`, before it is compiled.
-        precision: The number format, if not the one `use_backend` was told.
-
-    Returns:
-        A copy that computes as `use_backend` was told; the model itself if it
-        does so already.
-    """
-    number = os.environ.get("CATDOG_DEVICES")
-    fast = with_precision(model, precision)
-    return on_devices(fast, int(number) if number else None)
-
-
-def for_saving(model):
-    """Copy a trained model back to one device and to float32.
-
-    Args:
-        model: What `for_training` returned, trained.
-
-    Returns:
-        A copy that runs anywhere; the model itself if it does so already.
-    """
-    return with_precision(on_devices(model), "float32")

@@ -1,16 +1,18 @@
-"""Know when not to answer: calibrated probabilities, and strange pictures."""
+"""Measure when a model should not answer, and calibrate its probabilities."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from catdog_helpers.machine.networks import with_features
 from catdog_helpers.models import in_batches
 
 REFUSED = 0.01  # share of good validation images that may be "not sure"
-# Of 32, 64 and 128 components the smaller two refused fewer good photographs
-# than asked for; all told every made-up picture from 2,000 photographs'.
+# Of 32, 64 and 128 components, the smaller two refused fewer good photographs
+# than allowed; each recognised every artificial picture among 2,000
+# photographs.
 MAX_COMPONENTS, MAX_TRAIN = 64, 1000
-EPSILON = 1e-7  # as in Keras's own cross-entropy
+EPSILON = 1e-7  # least probability in a logarithm, as in Keras's cross-entropy
 
 
 def measure_uncertainty(
@@ -22,16 +24,16 @@ def measure_uncertainty(
     *,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Measure what a model needs to say "not sure"; never on test images.
+    """Measure what a model needs to answer "not sure", without test images.
 
     Args:
         model: From rows of `inputs` to probabilities: a whole model, or the
-            part of one behind stored features.
+            part behind stored features.
         inputs: Shape `(n, ...)`: images or features.
         labels: Shape `(n,)`, class numbers.
-        train: Rows of the training images; up to 1,000 of them are run.
-        validation: Rows of the validation images; all are run.
-        seed: Of the choice of training images.
+        train: Rows of the training images, of which up to 1,000 are run.
+        validation: Rows of the validation images, all of which are run.
+        seed: Seed of the choice of training images.
 
     Returns:
         `temperature`, `threshold` of the distance, and `components`, shape
@@ -41,7 +43,7 @@ def measure_uncertainty(
     run = with_features(model).predict_on_batch
     rng, n = np.random.default_rng(seed), min(MAX_TRAIN, len(train))
     features, _ = in_batches(run, inputs, np.sort(rng.choice(train, n, False)))
-    # A quarter of what there is: else all would lie inside.
+    # A quarter of the dimensions, or every picture would lie inside
     n_components = min(MAX_COMPONENTS, *(-(-s // 4) for s in features.shape))
     directions = np.linalg.svd(features, full_matrices=False)[2]
     found = {"components": directions[:n_components].astype(np.float16)}
@@ -58,14 +60,14 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature at which probabilities have the least log loss.
 
     Temperature scaling (Guo et al. 2017, 4.2) with Platt's smoothed targets
-    (1999), so that few images without a mistake do not promise certainty.
+    (1999): a few images without a mistake are no proof of certainty.
 
     Args:
         probabilities: Of validation images, shape `(n, n_classes)`.
         labels: Shape `(n,)`, class numbers.
 
     Returns:
-        The temperature, 0.05 to 20; above 1 the model was too sure.
+        The temperature, 0.05 to 20; above 1, the model was overconfident.
     """
     n, n_classes = probabilities.shape
     target = np.full((n, n_classes), 1 / (n + 2) / (n_classes - 1))
@@ -81,7 +83,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Apply a temperature to probabilities; the likeliest class stays.
+    """Apply a temperature to probabilities; the likeliest class is the same.
 
     Args:
         probabilities: Shape `(n, n_classes)`.
@@ -94,17 +96,31 @@ def calibrate(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(logits / temperature, axis=1)
 
 
-def distance(features: np.ndarray, uncertainty: dict) -> np.ndarray:
-    """Measure how unlike the training images pictures are.
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative logarithm of the true class's probability.
 
-    It is the share of the squared length of the features that lies outside
-    of the directions of the training images: 0 alike, 1 nothing in common
-    (null space analysis, Cook et al. 2020; the residual of ViM, Wang et al.
-    2022).
+    Args:
+        probabilities: Shape `(n, n_classes)`, rows that add up to 1.
+        labels: Shape `(n,)`, class numbers.
+
+    Returns:
+        The log loss in nats; probabilities below `EPSILON` count as that.
+    """
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(of_truth.clip(EPSILON, 1)).mean())
+
+
+def distance(features: np.ndarray, uncertainty: dict) -> np.ndarray:
+    """Measure how far pictures are from the training images.
+
+    The share of the features' squared length that lies outside the directions
+    of the training images: 0 if they are alike, 1 if they have nothing in
+    common (null space analysis, Cook et al. 2020; the residual of ViM, Wang et
+    al. 2022).
 
     Args:
         features: Shape `(n, n_features)`.
-        uncertainty: With `components`, as `measure_uncertainty` gives them.
+        uncertainty: What `measure_uncertainty` returned.
 
     Returns:
         Shape `(n,)`, in [0, 1].
@@ -114,62 +130,22 @@ def distance(features: np.ndarray, uncertainty: dict) -> np.ndarray:
 
 
 def share_outside(features, components: np.ndarray, ops):
-    """Compute the `distance`, of arrays or as a part of a model.
-
-    Args:
-        features: Array, or symbolic tensor, of shape `(n, n_features)`.
-        components: As `measure_uncertainty` gives them.
-        ops: `numpy` or `keras.ops`, as `features` need.
-
-    Returns:
-        What `ops` makes of it, of shape `(n,)`.
-    """
+    """Compute the `distance` with `numpy`, or `keras.ops` inside a model."""
     inside = ops.matmul(features, components.astype(np.float32).T)
     length = ops.maximum(ops.sum(features**2, axis=1), EPSILON)
     return ops.clip(1 - ops.sum(inside**2, axis=1) / length, 0, 1)
 
 
-def with_features(model):
-    """Make a model give its pooled features beside its probabilities.
-
-    Args:
-        model: A `keras.Model` of this series, or a part that ends like one.
-
-    Returns:
-        A `keras.Model` with the same layers and two outputs: features
-        `(batch, n_features)` and probabilities.
-    """
-    import keras
-
-    if not isinstance(model, keras.Sequential):
-        pooling = keras.layers.GlobalAveragePooling2D
-        inputs, features = model.inputs[0], model.layers[-1].input
-        pooled = [x.output for x in model.layers if isinstance(x, pooling)]
-        nested = [x for x in model.layers if hasattr(x, "layers")]
-        nested = [x for x in nested if len(x.output_shape) == 2]
-        if pooled:
-            features = pooled[-1]
-        elif nested:  # e.g. a model that looks twice
-            features, _ = with_features(nested[0])(inputs)
-        return keras.Model(inputs, [features, model.outputs[0]])
-    tensors = [keras.Input(model.input_shape[1:])]
-    for layer in _unnested(model):
-        tensors.append(layer(tensors[-1]))
-    # The first that has no more height and width
-    features = next(x for x in tensors if len(x.shape) == 2)
-    return keras.Model(tensors[0], [features, tensors[-1]])
-
-
 def with_distance(model, uncertainty: dict | None):
-    """Make a model give the `distance` beside its probabilities.
+    """Add the `distance` to the outputs of a model.
 
-    It is computed by the model's own framework: beside it, NumPy's threads
-    cost a fifth of the speed.
+    The model's framework computes it: NumPy's threads would compete with the
+    framework's and cost a fifth of the speed.
 
     Args:
         model: A `keras.Model` from raw RGB to probabilities.
-        uncertainty: As `measure_uncertainty` gives it; `None` gives the model
-            as it is.
+        uncertainty: What `measure_uncertainty` returned; with `None`, the
+            model is returned as it is.
 
     Returns:
         A `keras.Model` with two outputs: probabilities and distance `(n,)`.
@@ -183,12 +159,3 @@ def with_distance(model, uncertainty: dict | None):
     components = uncertainty["components"]
     distance = share_outside(features, components, keras.ops)
     return keras.Model(run.inputs, [probabilities, distance])
-
-
-def _unnested(model):
-    """Yield a Sequential's layers, and those of Sequentials in it."""
-    for layer in model.layers:
-        if hasattr(layer, "layers") and hasattr(layer, "add"):
-            yield from _unnested(layer)
-        else:
-            yield layer

@@ -11,7 +11,7 @@ from keras import layers
 from packaging.version import Version
 
 from catdog_helpers import bases
-from catdog_helpers.bases import BASES, default_cut, load_base
+from catdog_helpers.bases import BASES, check_base, default_cut, load_base
 from catdog_helpers.models import cut_base
 from catdog_helpers.saving import weights_sha256
 
@@ -299,6 +299,60 @@ def test_other_failures_of_keras_are_not_hidden(monkeypatch):
     monkeypatch.setattr(keras.applications, "VGG16", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         bases.load_base("VGG16", None, image_size=32)
+
+
+def fixed(tmp_path, side=24):
+    """Path of a saved base for images of one size."""
+    keras.Sequential(
+        [keras.Input((side, side, 3)), layers.Conv2D(2, 3, name="conv")]
+    ).save(tmp_path / "fixed.keras")
+    return tmp_path / "fixed.keras"
+
+
+def test_the_size_of_a_saved_base_is_read_from_it(tmp_path, saved):
+    assert check_base(fixed(tmp_path)) == 24
+    assert check_base(fixed(tmp_path), image_size=24) == 24
+    assert check_base(fixed(tmp_path), image_size=16, resolution=24) == 16
+    assert check_base(saved) == 192
+    assert check_base(saved, image_size=50) == 50
+    assert check_base("sample", cut="block4_pool") == 96
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"image_size": 32}, {"image_size": 24, "resolution": 32}]
+)
+def test_another_size_than_that_of_a_saved_base_is_said(tmp_path, sizes):
+    for load in (load_base, check_base):
+        with pytest.raises(ValueError, match="24 x 24 pixels only.* 32"):
+            load(fixed(tmp_path), **sizes)
+
+
+def test_what_would_fail_later_is_found_before(tmp_path, saved):
+    with pytest.raises(ValueError, match="`cut` must name a layer"):
+        check_base(saved, cut="block9")
+    with pytest.raises(FileNotFoundError, match="no weights file"):
+        check_base("sample", tmp_path / "none.h5")
+
+
+def test_a_base_that_needs_a_package_names_it(tmp_path, saved):
+    """As the models of KerasHub, where that is not installed."""
+    path = tmp_path / "hub.keras"
+    with (
+        zipfile.ZipFile(saved) as file,
+        zipfile.ZipFile(path, "w") as changed,
+    ):
+        for name in file.namelist():
+            data = file.read(name)
+            if name == "config.json":
+                config = json.loads(data)
+                module = "keras_nlp.src.models.vgg"
+                config |= {"module": module, "class_name": "VGGBackbone"}
+                config["registered_name"] = "keras_nlp>VGGBackbone"
+                data = json.dumps(config)
+            changed.writestr(name, data)
+    with pytest.raises(ValueError, match="pip install keras-nlp$") as caught:
+        check_base(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_real_weights_fit_their_base(shared):

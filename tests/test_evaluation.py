@@ -2,6 +2,8 @@
 
 import json
 import time
+import warnings
+from itertools import product
 
 import keras
 import numpy as np
@@ -23,6 +25,7 @@ from catdog_helpers.results import (
     last_method,
     load_results,
     scoreboard,
+    to_scores,
 )
 from catdog_helpers.saving import load_model, save_model
 from catdog_helpers.training import TimeHistory
@@ -218,6 +221,81 @@ def test_a_result_of_another_split_is_left_out_with_a_warning(run_dir):
         assert list(load_results(run_dir)) == ["bottleneck"]
 
 
+WRONG = [None, True, "x", -1, float("nan"), 10**30, [], ["x"], {}, {"x": 1}]
+
+
+def test_a_result_with_a_wrong_value_is_left_out_or_can_be_used(run_dir):
+    """Every key, every type: a warning with its name, or a table."""
+    save(run_dir, "bottleneck")
+    path = run_dir / "results" / "bottleneck.json"
+    good = json.loads(path.read_text())
+    left_out = set()
+    for key, value in product(good, ["missing", *WRONG]):
+        changed = good | {key: value}
+        if value == "missing":
+            del changed[key]
+        path.write_text(json.dumps(changed))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = load_results(run_dir)
+        if not found:
+            left_out.add(key)
+            assert "bottleneck.json" in str(caught[0].message)
+        else:
+            assert len(to_scores(found.values())) == 1
+            last_method(found)
+    free = {"preprocessing", "weights_sha256", "uncertainty_sha256"}
+    free |= {"interval_method", "calibration_method", "versions"}
+    assert left_out == set(good) - free
+
+
+@pytest.mark.parametrize("model", ["../a.keras", "models/other.keras", "/a"])
+def test_a_result_names_its_own_model_only(run_dir, model):
+    save(run_dir)
+    path = run_dir / "results" / "scratch_cnn.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model}))
+    with pytest.warns(UserWarning, match=r"damaged \(`model`\)"):
+        assert load_results(run_dir) == {}
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        None,
+        b"",
+        b"no array",
+        np.array([{"a": 1}], dtype=object),
+        np.full((7, 2), 0.5),
+        np.full((8, 2), np.nan),
+        np.full((8, 2), 2.0),
+        np.full((8, 2), "a"),
+    ],
+    ids=lambda x: "" if x is None else type(x).__name__,
+)
+def test_a_result_without_its_probabilities_is_left_out(run_dir, array):
+    save(run_dir)
+    path = run_dir / "results" / "scratch_cnn.npy"
+    path.unlink()
+    if isinstance(array, bytes):
+        path.write_bytes(array)
+    elif array is not None:
+        np.save(path, array, allow_pickle=True)
+    with pytest.warns(UserWarning, match="no probabilities of shape"):
+        assert load_results(run_dir) == {}
+
+
+def test_the_model_of_another_data_set_is_not_overwritten(run_dir):
+    save(run_dir)
+    path = run_dir / "models" / "scratch_cnn.keras"
+    before = path.read_bytes()
+    info = json.loads((run_dir / "dataset.json").read_text())
+    other = json.dumps(info | {"dataset": "another"})
+    (run_dir / "dataset.json").write_text(other)
+    with pytest.raises(ValueError, match="another data set, 'tiny'.*OUT"):
+        save(run_dir, seed=1)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"method": "x"}', '{"a'])
 def test_a_damaged_result_is_left_out_with_its_name(run_dir, text):
     save(run_dir, "scratch_cnn")
@@ -249,7 +327,7 @@ def test_what_was_built_on_another_base_is_left_out(run_dir):
     save(run_dir, "base_ResNet50", base="ResNet50", weights="imagenet")
     assert len(load_results(run_dir)) == 4
     save(run_dir, "bottleneck", base="MobileNetV2", weights="imagenet")
-    with pytest.warns(UserWarning, match="fine_tuned.*another split"):
+    with pytest.warns(UserWarning, match="fine_tuned.*does not have the base"):
         found = load_results(run_dir)
     assert list(found) == ["bottleneck", "base_ResNet50"]
 

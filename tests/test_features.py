@@ -215,12 +215,12 @@ def test_leftovers_of_a_killed_run_are_not_taken_for_features(
     record = finished.with_suffix(".json").read_text()
     finished.unlink()
     # Killed while running, and killed before the last renaming
-    for left in ({"x.partial": "half"}, {"x.json": record}):
-        for suffix, text in left.items():
-            finished.with_suffix(suffix[1:]).write_text(text)
+    half = f".{finished.stem}.0123456789ab.partial.npy"
+    for name, text in ((half, "half"), (f"{finished.stem}.json", record)):
+        (_folder(images) / name).write_text(text)
         again = extract(model, images, rows)
         assert np.array_equal(again, expected)
-        assert not list(_folder(images).glob("*.partial"))
+        assert not list(_folder(images).glob("*.partial*"))
         finished.unlink()
 
 

@@ -9,7 +9,8 @@ import pytest
 from keras import layers
 
 from catdog_helpers.data.runs import check_split, load_run, save_split
-from catdog_helpers.guards import check_raw_rgb, guard_weights
+from catdog_helpers.features import check_raw_rgb
+from catdog_helpers.guards import guard_weights
 from catdog_helpers.saving import save_model
 
 X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")

@@ -1,7 +1,12 @@
 """A model and its card: whole, together, and told apart from other files."""
 
+import hashlib
 import json
+import subprocess
+import sys
+import time
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,12 +15,15 @@ from keras import layers
 
 from catdog_helpers.machine.files import write_json
 from catdog_helpers.saving import (
+    MEMBERS,
     load_model,
+    load_uncertainty,
     save_model,
     versions,
     weights_sha256,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
 CARD = {"class_names": ["猫", "dog"], "image_size": 16}
 
 
@@ -36,6 +44,21 @@ def saved(tmp_path):
     path = tmp_path / "models" / "any.keras"
     save_model(make_model(), path, CARD)
     return path
+
+
+@pytest.fixture
+def bare(saved):
+    """A model without a card inside, as another program writes it."""
+    strip(saved)
+    return saved
+
+
+def strip(path):
+    """Take the card and the uncertainty out of a `.keras` file."""
+    with zipfile.ZipFile(path) as file:
+        names = set(file.namelist()) - set(MEMBERS.values())
+        parts = {name: file.read(name) for name in names}
+    write_zip(path, parts)
 
 
 def test_a_loaded_model_gives_the_same_probabilities(saved):
@@ -70,10 +93,113 @@ def one_line(error_type, match, path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_model_or_card_is_said(saved):
+def test_a_missing_model_or_card_is_said(bare):
     one_line(FileNotFoundError, "there is no .*none.keras", "none.keras")
-    saved.with_suffix(".json").unlink()
-    one_line(FileNotFoundError, "there is no .*any.json", saved)
+    load_model(bare)
+    bare.with_suffix(".json").unlink()
+    one_line(FileNotFoundError, "there is no .*any.json", bare)
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged", "of another model"])
+def test_a_model_file_is_complete_by_itself(saved, harm):
+    """As after a kill between the writing of one file and the next."""
+    measured = {"components": np.eye(2), "temperature": 2.0, "threshold": 0.5}
+    save_model(make_model(), saved, CARD, measured)
+    if harm == "of another model":
+        other = saved.with_name("other.keras")
+        save_model(make_model(1), other, CARD, measured | {"temperature": 9.0})
+    for suffix in (".json", ".npz"):
+        if harm == "missing":
+            saved.with_suffix(suffix).unlink()
+        elif harm == "damaged":
+            saved.with_suffix(suffix).write_bytes(b"{")
+        else:
+            other.with_suffix(suffix).replace(saved.with_suffix(suffix))
+    model, card = load_model(saved)
+    assert card["weights_sha256"] == weights_sha256(model)
+    found = load_uncertainty(saved, card)
+    assert found["temperature"] == 2.0
+    np.testing.assert_array_equal(found["components"], np.eye(2))
+
+
+def test_a_model_without_uncertainty_keeps_none_of_an_earlier_one(saved):
+    measured = {"components": np.eye(2), "temperature": 2.0, "threshold": 0.5}
+    save_model(make_model(), saved, CARD, measured)
+    assert saved.with_suffix(".npz").is_file()
+    save_model(make_model(), saved, CARD)
+    assert not saved.with_suffix(".npz").exists()
+    assert load_uncertainty(saved, load_model(saved)[1]) is None
+
+
+@pytest.mark.parametrize("arrays", [{"temperature": 1}, {"x": object()}, None])
+def test_uncertainty_that_is_incomplete_is_refused(bare, arrays):
+    beside = bare.with_suffix(".npz")
+    if arrays is None:
+        beside.write_bytes(b"no arrays")
+    else:
+        np.savez(beside, **arrays)
+    digest = hashlib.sha256(beside.read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match="npz is damaged .*train again"):
+        load_uncertainty(bare, {"uncertainty_sha256": digest})
+
+
+SAVE_AGAIN = """
+import itertools, sys
+from pathlib import Path
+from tests.test_saving import CARD, make_model
+from catdog_helpers.saving import save_model
+import numpy as np
+models = [make_model(seed) for seed in (1, 2)]
+for i in itertools.count():
+    found = {"components": np.eye(300), "temperature": i, "threshold": 0.5}
+    save_model(models[i % 2], sys.argv[1], CARD | {"round": i}, found)
+    print(i, flush=True)
+"""
+
+
+def save_in_a_loop(path):
+    """Start a process that saves one model after another over `path`."""
+    command = [sys.executable, "-c", SAVE_AGAIN, str(path)]
+    loop = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert loop.stdout.readline() == b"0\n"
+    return loop
+
+
+def check(path) -> int:
+    """Load a model with all that belongs to it; return which one it is."""
+    _, card = load_model(path)
+    assert load_uncertainty(path, card)["temperature"] == card["round"]
+    return card["round"]
+
+
+@pytest.mark.slow
+def test_a_killed_save_leaves_a_model_that_can_be_loaded(saved):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        loop = save_in_a_loop(saved)
+        time.sleep(rng.uniform(0, 0.2))
+        loop.kill()
+        loop.wait()
+        check(saved)
+    names = {path.name for path in saved.parent.glob("[!.]*")}
+    assert names == {"any.keras", "any.json", "any.npz"}
+
+
+@pytest.mark.slow
+def test_two_processes_save_one_model_while_a_third_loads_it(saved):
+    loops = [save_in_a_loop(saved) for _ in range(2)]
+    try:
+        for _ in range(30):
+            model, card = load_model(saved)
+            assert card["weights_sha256"] == weights_sha256(model)
+    finally:
+        for loop in loops:
+            assert loop.poll() is None  # neither of them has failed
+            loop.kill()
+            loop.wait()
+    check(saved)
 
 
 @pytest.mark.parametrize("name", ["any.h5", "any.json", "any"])
@@ -87,17 +213,17 @@ def test_a_file_that_is_no_model_is_refused(saved, data):
     one_line(ValueError, "is no Keras model: ", saved)
 
 
-@pytest.mark.parametrize("text", ["", "{", "no card"])
-def test_a_damaged_card_is_refused(saved, text):
-    saved.with_suffix(".json").write_text(text)
-    one_line(ValueError, "any.json", saved)
+@pytest.mark.parametrize("text", ["", "{", "no card", "\xff", "[" * 100_000])
+def test_a_damaged_card_is_refused(bare, text):
+    bare.with_suffix(".json").write_text(text, "latin-1")
+    one_line(ValueError, "any.json is damaged", bare)
 
 
-def test_the_card_of_another_model_is_refused(saved):
-    other = saved.with_name("other.keras")
+def test_the_card_of_another_model_is_refused(bare):
+    other = bare.with_name("other.keras")
     save_model(make_model(seed=1), other, CARD)
-    other.with_suffix(".json").replace(saved.with_suffix(".json"))
-    one_line(ValueError, "any.json do not belong together", saved)
+    other.with_suffix(".json").replace(bare.with_suffix(".json"))
+    one_line(ValueError, "any.json is not this model's card", bare)
 
 
 def test_versions_are_those_installed():
@@ -130,19 +256,20 @@ def test_a_json_file_stays_as_it_was_when_writing_fails(tmp_path):
         ("preprocessing", None),
         ("preprocessing", "divided by 255"),
         ("weights_sha256", 5),
+        ("uncertainty_sha256", 5),
     ],
 )
-def test_a_foreign_card_is_refused(saved, key, value):
-    file = saved.with_suffix(".json")
+def test_a_foreign_card_is_refused(bare, key, value):
+    file = bare.with_suffix(".json")
     card = json.loads(file.read_text("utf-8"))
     file.write_text(json.dumps(card | {key: value}), "utf-8")
-    one_line(ValueError, f"any.json is not .*`{key}` must be .*Received", saved)
+    one_line(ValueError, f"any.json is not .*`{key}` must be .*Received", bare)
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '"card"', "null", "{}"])
-def test_json_that_is_no_card_is_refused(saved, text):
-    saved.with_suffix(".json").write_text(text)
-    one_line(ValueError, "any.json is not this model's card", saved)
+def test_json_that_is_no_card_is_refused(bare, text):
+    bare.with_suffix(".json").write_text(text)
+    one_line(ValueError, "any.json is not this model's card", bare)
 
 
 def test_a_card_that_does_not_fit_is_not_written(tmp_path):

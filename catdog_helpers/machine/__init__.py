@@ -6,8 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "backend": ["use_backend"],
-        "devices": ["on_devices", "use_devices"],
-        "memory": ["peak_memory"],
+        "devices": ["for_saving", "for_training", "on_devices", "use_devices"],
+        "costs": ["peak_memory"],
         "persist": ["backup", "restore"],
         "precision": ["best_precision", "with_precision"],
     },

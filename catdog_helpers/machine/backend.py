@@ -3,14 +3,17 @@
 import logging
 import os
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.machine.memory import keep_freed_memory
+from catdog_helpers.machine.costs import keep_freed_memory
 
 BACKENDS = ("tensorflow", "jax", "torch")
+PACKAGES = ("keras", *BACKENDS, "numpy", "pillow")
 
 
 def use_backend(
@@ -22,14 +25,18 @@ def use_backend(
 ) -> str:
     """Choose what Keras computes with; call it before `import keras`.
 
-    What is chosen here holds for the whole process and for those that it
-    starts: it is kept in the environment, as KERAS_BACKEND, CATDOG_PRECISION,
-    CATDOG_DEVICES and CATDOG_PERSIST, which also give the defaults.
+    The choice holds for this process and for those that it starts: it is
+    stored in the environment, as KERAS_BACKEND, CATDOG_PRECISION,
+    CATDOG_DEVICES and CATDOG_PERSIST, which also provide the defaults.
+
+    Keras is imported and set to channels last and float32, which all images and
+    weights here have, whatever the user's `keras.json` says.
 
     The process then keeps freed memory for its next use (on Linux, see
-    `keep_freed_memory`), and TensorFlow computes with oneDNN, unless the
-    environment says otherwise: by itself it does so on the newest CPUs only.
-    On one with AVX2 alone, training then took 1.1 to 1.6 times as long.
+    `keep_freed_memory`), and TensorFlow computes with oneDNN unless the
+    environment forbids it: its default is to do so on the newest CPUs only.
+    On a CPU with AVX2 alone, training without it took 1.1 to 1.6 times as
+    long.
 
     Args:
         name: "tensorflow", "jax" or "torch". Defaults to what the
@@ -56,10 +63,10 @@ def use_backend(
             f"({', '.join(installed) or 'none is'}; pip install tensorflow, "
             f"jax or torch). Received: {name!r}"
         )
-    keras = sys.modules.get("keras")
-    if keras and keras.config.backend() != name:
+    imported = sys.modules.get("keras")
+    if imported and imported.config.backend() != name:
         raise ValueError(
-            f"Keras computes with {keras.config.backend()} already: restart "
+            f"Keras already computes with {imported.config.backend()}: restart "
             f"the kernel, then choose. Received: {name!r}"
         )
     os.environ["KERAS_BACKEND"] = name
@@ -68,18 +75,25 @@ def use_backend(
         if value is not None:
             os.environ[f"CATDOG_{key}"] = str(value)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # It warns of every model that is built, as the notebooks do in turn.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     keep_freed_memory()
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_dtype_policy("float32")
+    # TensorFlow warns that functions are traced often, which many different
+    # models need. Importing it in Jupyter sets the level back to INFO.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return name
 
 
 def random_state() -> list[np.ndarray]:
-    """Give the state of the framework's own random numbers.
+    """Return the state of PyTorch's random numbers, of the CPU and each GPU.
 
-    Returns:
-        PyTorch's, of the CPU and of each GPU; nothing on the other backends,
-        where dropout keeps its state in the model.
+    It is empty on the other backends, where dropout keeps its state in the
+    model.
     """
     import keras
 
@@ -92,14 +106,19 @@ def random_state() -> list[np.ndarray]:
 
 
 def set_random_state(states: list[np.ndarray]) -> None:
-    """Put back what `random_state` returned.
-
-    Args:
-        states: What it returned, on as many GPUs.
-    """
+    """Restore what `random_state` returned, on as many GPUs."""
     if states:
         import torch
 
         cpu, *gpus = map(torch.from_numpy, states)
         torch.set_rng_state(cpu)
         torch.cuda.set_rng_state_all(gpus)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the installed packages that results depend on."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

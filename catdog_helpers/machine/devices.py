@@ -1,32 +1,31 @@
-"""Share the work out among several devices (GPUs) of one machine."""
+"""Share the work among several devices (GPUs) of one machine."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import keras
 import numpy as np
 
-from catdog_helpers.machine.layers import copy_layers
+from catdog_helpers.machine.networks import copy_layers
+from catdog_helpers.machine.precision import with_precision
 
 
 def use_devices(number: int | None = None) -> int:
-    """Share every batch out among devices; each has a copy of the weights.
+    """Share every batch among devices, each with a copy of the weights.
 
-    It is `MirroredStrategy` on TensorFlow and `DataParallel` on JAX; Keras
-    has nothing alike for PyTorch. It holds for models made from now on, and
-    for `extract_features`; `on_devices` copies a model that is there.
+    This is `MirroredStrategy` on TensorFlow and `DataParallel` on JAX; Keras
+    has no counterpart for PyTorch. It holds for models built from now on;
+    `on_devices` copies an existing model.
 
     Args:
-        number: How many of the machine's GPUs (TPU cores; without any of
-            them: CPU devices). `None` goes back to one, and does nothing if
-            there never were more.
+        number: How many of the machine's GPUs or TPU cores; without any of
+            them, how many CPU devices. `None` returns to one.
 
     Returns:
         The number of devices in use.
 
     Raises:
-        ValueError: If there are not so many, or the backend cannot.
+        ValueError: If there are fewer devices, or the backend can use only
+            one.
     """
     backend = keras.config.backend()
     found = _devices(backend) if number is not None else []
@@ -45,28 +44,15 @@ def use_devices(number: int | None = None) -> int:
         elif tf.distribute.has_strategy():
             tf.distribute.experimental_set_strategy(None)
     elif backend == "jax":
-        spread = keras.distribution.DataParallel
+        parallel = keras.distribution.DataParallel
         keras.distribution.set_distribution(
-            spread(devices=found[:number]) if number else None
+            parallel(devices=found[:number]) if number else None
         )
     return number or 1
 
 
-@contextmanager
-def all_devices() -> Iterator[None]:
-    """Use the number of devices that `use_backend` was told, within a block."""
-    number = os.environ.get("CATDOG_DEVICES")
-    if number:
-        use_devices(int(number))
-    try:
-        yield
-    finally:
-        if number:
-            use_devices(None)
-
-
 def n_devices() -> int:
-    """Count the devices that share a batch: 1 unless `use_devices` was told."""
+    """Return the number of devices that share a batch."""
     backend = keras.config.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -81,19 +67,16 @@ def on_devices(model, number: int | None = None):
 
     Args:
         model: A functional or sequential `keras.Model`.
-        number: As for `use_devices`, which is told.
+        number: As for `use_devices`, which is called first.
 
     Returns:
         An uncompiled copy with the same weights and layer names; the model
-        itself where one device was in use and is.
+        itself if it is on one device and remains there.
     """
     before = n_devices()
-    return model if use_devices(number) == before == 1 else spread(model)
-
-
-def spread(model):
-    """Copy a model to the devices in use."""
-    # JAX looks at the whole batch anyhow, and has no name for it.
+    if use_devices(number) == before == 1:
+        return model
+    # JAX normalises over the whole batch in any case, and rejects the option.
     whole = n_devices() > 1 and keras.config.backend() == "tensorflow"
 
     def change(layer) -> dict:
@@ -103,13 +86,40 @@ def spread(model):
     return copy_layers(model, change)
 
 
+def for_training(model, precision: str | None = None):
+    """Copy a model to the number format and the devices of this machine.
+
+    Args:
+        model: A `keras.Model`, before it is compiled.
+        precision: The number format. Defaults to `best_precision`.
+
+    Returns:
+        A copy that computes as `use_backend` was told; the model itself if it
+        does so already.
+    """
+    number = int(os.environ.get("CATDOG_DEVICES", 0)) or None
+    return on_devices(with_precision(model, precision), number)
+
+
+def for_saving(model):
+    """Copy a trained model back to one device and to float32.
+
+    Args:
+        model: What `for_training` returned, trained.
+
+    Returns:
+        A copy that runs anywhere; the model itself if it does so already.
+    """
+    return with_precision(on_devices(model), "float32")
+
+
 def fill_up(rows: np.ndarray) -> np.ndarray:
-    """Repeat the first rows until the devices can share all evenly."""
+    """Repeat the first rows until the devices can share them evenly."""
     return np.append(rows, np.resize(rows, -len(rows) % n_devices()))
 
 
 def run_batch(model, x: np.ndarray) -> np.ndarray:
-    """Predict one batch, on all devices that the model was made for."""
+    """Predict one batch on all devices in use."""
     n = n_devices()
     if n == 1:
         return model.predict_on_batch(x)

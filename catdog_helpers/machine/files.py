@@ -4,21 +4,29 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 SPARE_BYTES = 200 * 2**20  # a disk is never filled to its last byte
+PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.\w+)?")
+ABANDONED = 24 * 3600  # seconds without a change: its process was killed
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a new path to write to, then rename it to `path` atomically.
+    """Provide a new path to write to, then rename it to `path` atomically.
 
-    The path is unique, so that two processes never write to the same file; if
-    the block fails, what it wrote is deleted and `path` stays as it was.
+    The path is unique, so that two processes never write to the same file. If
+    the block fails, what it wrote is deleted and `path` stays as it was. A
+    process that is killed leaves its partial file behind; it is deleted when
+    something is written to the same folder a day later.
 
     Args:
         path: The file that will exist, or be replaced, at the end.
@@ -27,6 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         A path in the same folder, with the same suffix.
     """
     path = Path(path)
+    delete_partial_files(path.parent, ABANDONED)
     tag = uuid.uuid4().hex[:12]
     partial = path.with_name(f".{path.stem[:80]}.{tag}.partial{path.suffix}")
     try:
@@ -34,6 +43,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:  # also after Ctrl-C
         partial.unlink(missing_ok=True)
+
+
+def delete_partial_files(folder: Path, seconds: float, stem: str = "") -> None:
+    """Delete what killed processes have left of the files they wrote.
+
+    Args:
+        folder: Where to look.
+        seconds: Only files that were not changed for so long. Use 0 only
+            where a lock keeps every other process from writing.
+        stem: Only partial files of this file, by its name without suffix.
+    """
+    now = time.time()
+    with suppress(OSError):  # another process may have deleted it
+        for entry in os.scandir(folder):
+            ours = entry.name.startswith(f".{stem[:80]}")
+            if not (ours and PARTIAL.fullmatch(entry.name)):
+                continue
+            if now - entry.stat().st_mtime >= seconds:
+                os.unlink(entry)
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -53,11 +81,11 @@ def read_json(path: Path) -> dict:
         path: The file.
 
     Returns:
-        Its content; nothing if it is missing, damaged or no object.
+        Its content; empty if it is missing, damaged or not an object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -71,6 +99,32 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_arrays(path: Path, known: dict, lists: dict) -> None:
+    """Write lists of arrays to an `.npz` file atomically.
+
+    Args:
+        path: The file.
+        known: What else to write, in JSON's types.
+        lists: Name to a list of arrays.
+    """
+    arrays = {
+        f"{name}{i:05}": array
+        for name, values in lists.items()
+        for i, array in enumerate(values)
+    }
+    with replacing(path) as partial:
+        np.savez(partial, known=json.dumps(known), **arrays)
+
+
+def read_arrays(path: Path, *names: str) -> tuple[dict, list[list]]:
+    """Read what `write_arrays` wrote: `known`, and the lists of these names."""
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file["known"])), [
+            [file[key] for key in file.files if key.startswith(name)]
+            for name in names
+        ]
 
 
 def require_space(folder: Path, n_bytes: int) -> None:

@@ -1,7 +1,9 @@
 """Keep what a session has made in a folder that outlives it."""
 
+import filecmp
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -27,7 +29,8 @@ def backup(
 
     Returns:
         The files that were new or had changed. Each is replaced atomically;
-        nothing is ever deleted there, and no newer file is replaced.
+        nothing is ever deleted there, and no newer file is replaced; a
+        warning names those that differ.
 
     Raises:
         OSError: If the disk is full; what was there stays as it was.
@@ -41,7 +44,7 @@ def backup(
 def restore(
     *folders: str | Path, persist: str | Path | None = None
 ) -> list[Path]:
-    """Fetch back what `backup` has kept and what is missing here.
+    """Copy back what `backup` has kept and what is missing here.
 
     Args:
         *folders: As for `backup`.
@@ -54,21 +57,18 @@ def restore(
     for folder, kept in _places(persist, folders):
         pairs = _pairs(kept, folder)
         found += [pair for pair in pairs if not pair[1].exists()]
-    return _copy(found, "fetch back")
+    return _copy(found, "restore")
 
 
 def lasting(path: str | Path) -> Path:
     """Return where a file of an unfinished training outlives the session."""
     persist = os.environ.get("CATDOG_PERSIST")
-    return (
-        Path(persist, "checkpoints", Path(path).name)
-        if persist
-        else (Path(path))
-    )
+    name = Path(path).name
+    return Path(persist, "checkpoints", name) if persist else Path(path)
 
 
 def _places(persist, folders) -> list[tuple[Path, Path]]:
-    """Return where each folder is kept; nothing without `persist`."""
+    """Return where each folder is kept; empty without `persist`."""
     persist = persist or os.environ.get("CATDOG_PERSIST")
     folders = map(Path, folders if persist else ())
     return [(f, Path(persist) / f.resolve().name) for f in folders]
@@ -77,7 +77,7 @@ def _places(persist, folders) -> list[tuple[Path, Path]]:
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """List the files worth keeping, and where each of them goes."""
     names = (path.relative_to(source) for path in source.rglob("*"))
-    # The last one says that the prepared images beside it are complete.
+    # Last, because it marks the prepared images beside it as complete
     kept = filter(_is_kept, names)
     kept = sorted(kept, key=lambda name: name.name == "images.json")
     return [(source / n, target / n) for n in kept if (source / n).is_file()]
@@ -94,27 +94,44 @@ def _is_kept(path: Path) -> bool:
 
 
 def _copy(pairs: list[tuple[Path, Path]], what: str) -> list[Path]:
-    """Copy files that are not there yet, each atomically."""
-    pairs = [pair for pair in pairs if not _is_kept_already(*pair)]
+    """Copy the files that are missing or older at their target."""
+    copied = []
+    pairs = [pair for pair in pairs if _must_copy(*pair)]
     for source, target in tqdm(pairs, what, disable=not pairs):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            # The time is read first: if another process replaces the file
+            # meanwhile, its new content is copied again by the next call.
+            times = source.stat().st_atime_ns, source.stat().st_mtime_ns
             with replacing(target) as partial:
-                shutil.copy2(source, partial)  # with its time of change
+                shutil.copyfile(source, partial)
+                os.utime(partial, ns=times)
+            copied.append(target)
+        except FileNotFoundError:
+            if source.exists():
+                raise  # else another process has just deleted it
         except OSError as error:
             raise OSError(
                 error.errno,
                 f"{what}: {source} could not be copied to {target.parent} "
-                f"({error.strerror}); what was there stays",
+                f"({error.strerror}); the file there is unchanged",
             ) from None
-    return [target for _, target in pairs]
+    return copied
 
 
-def _is_kept_already(source: Path, target: Path) -> bool:
-    """Return whether the target is the same file, or a newer one."""
-    if not target.exists():
-        return False
-    a, b = source.stat(), target.stat()
-    # Some mounted drives keep whole seconds only.
-    newer = b.st_mtime - a.st_mtime
-    return newer >= 2 or a.st_size == b.st_size and newer > -2
+def _must_copy(source: Path, target: Path) -> bool:
+    """Return whether the target is missing, or older and not the same."""
+    try:
+        a, b = source.stat(), target.stat()
+        newer = b.st_mtime - a.st_mtime
+        # Some mounted drives keep whole seconds only.
+        dropped = newer >= 2 and not filecmp.cmp(source, target, shallow=False)
+    except FileNotFoundError:
+        return source.exists()
+    if dropped:
+        warnings.warn(
+            f"{target} is newer than {source} and is kept. If the clock of "
+            "this machine was set back, delete the file there and run again",
+            stacklevel=4,
+        )
+    return newer <= -2 or a.st_size != b.st_size and newer < 2

@@ -1,4 +1,4 @@
-"""Compute in the number format that the hardware is fast in."""
+"""Compute in the number format that is fastest on this hardware."""
 
 import os
 from pathlib import Path
@@ -6,23 +6,24 @@ from pathlib import Path
 import keras
 from keras.layers import InputLayer
 
-from catdog_helpers.machine.layers import copy_layers, leaves
+from catdog_helpers.machine.networks import copy_layers, leaves
 
 GPU_TENSOR_CORES = {8: "bfloat16", 7: "float16"}  # by compute capability
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
 
 
 def best_precision(model: keras.Model | None = None) -> str:
-    """Pick the precision that this machine computes fastest in.
+    """Return the precision that this machine computes fastest in.
 
     GPUs: bfloat16 from compute capability 8.0 (Ampere), float16 from 7.0
-    (Volta; the T4 has 7.5), whose tensor cores have these formats. CPUs:
-    bfloat16 with AVX512-BF16 or AMX, under TensorFlow, whose oneDNN uses
-    them. On such a CPU it doubled the speed of VGG16 but slowed MobileNetV2
-    down, as there is no fast depthwise convolution in bfloat16.
+    (Volta; the T4 has 7.5), whose tensor cores support them. CPUs: bfloat16
+    with AVX512-BF16 or AMX under TensorFlow, whose oneDNN uses them. On such
+    a CPU it doubled the speed of VGG16 but reduced that of MobileNetV2, since
+    there is no fast depthwise convolution in bfloat16.
 
     Args:
-        model: What to run; `None` for one without depthwise convolutions.
+        model: The model to run; `None` stands for one without depthwise
+            convolutions.
 
     Returns:
         What `use_backend` was told, else "float32", "bfloat16" or "float16".
@@ -38,9 +39,9 @@ def best_precision(model: keras.Model | None = None) -> str:
 
 
 def with_precision(model: keras.Model, precision: str | None = None):
-    """Copy a model to one that computes in another precision.
+    """Copy a model so that it computes in another precision.
 
-    Weights stay float32, and so do probabilities: the softmax at the end.
+    Weights remain float32, and so does the softmax at the end.
 
     Args:
         model: A functional or sequential `keras.Model`.
@@ -49,7 +50,7 @@ def with_precision(model: keras.Model, precision: str | None = None):
 
     Returns:
         An uncompiled copy, with the same weights and layer names; the model
-        itself if it computes so already.
+        itself if it already computes in this precision.
 
     Raises:
         ValueError: If there is no such precision.
@@ -70,12 +71,14 @@ def with_precision(model: keras.Model, precision: str | None = None):
     if all(layer.dtype_policy.name == wanted(layer) for layer in computing):
         return model
     copy = copy_layers(model, lambda layer: {"dtype": wanted(layer)})
-    if precision == "float16":  # `compile` then scales the loss: small
-        copy.dtype_policy = policy  # gradients would be zero
+    if precision == "float16":
+        # `compile` then scales the loss; small gradients would become zero.
+        copy.dtype_policy = policy
     return copy
 
 
 def _is_depthwise(model) -> bool:
+    """Return whether a model has depthwise or grouped convolutions."""
     slow = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
     found = leaves(model) if model is not None else ()
     return any(
@@ -85,12 +88,13 @@ def _is_depthwise(model) -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
+    """Return whether Linux lists instructions for bfloat16."""
     info = Path("/proc/cpuinfo")
     return info.is_file() and bool(CPU_FLAGS & set(info.read_text().split()))
 
 
 def _gpu_capability() -> int:
-    """The first GPU's compute capability, its whole part; 0 without one."""
+    """Return the integer part of the first GPU's compute capability, or 0."""
     backend = keras.backend.backend()
     try:
         if backend == "tensorflow":
@@ -110,5 +114,5 @@ def _gpu_capability() -> int:
             device = jax.devices()[0]
             found = getattr(device, "compute_capability", "0").split(".")[0]
         return int(found)
-    except (KeyError, ValueError):  # a GPU of another maker says nothing
+    except (KeyError, ValueError):  # GPUs of other makers have none
         return 0

@@ -8,7 +8,7 @@ from keras import layers, ops
 from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
-from catdog_helpers.machine.layers import leaves
+from catdog_helpers.machine.networks import leaves
 from catdog_helpers.machine.precision import best_precision
 
 

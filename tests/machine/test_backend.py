@@ -105,6 +105,51 @@ def build() -> keras.Model:
     return join(front, back, head)
 
 
+HOSTILE = """
+import sys
+import catdog_helpers as ch
+ch.use_backend()
+import keras, numpy as np
+base = ch.load_base("sample", image_size=32)
+model = ch.build_cnn(32, 2, widths=(4, 8))
+x = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
+features = base.predict_on_batch(x.astype("float32"))
+assert model.predict_on_batch(x.astype("float32")).shape == (4, 2)
+assert {w.dtype for w in model.weights} == {"float32"}, model.weights
+np.save(sys.argv[1], features)
+"""
+
+
+def test_a_keras_json_of_the_users_changes_nothing(tmp_path):
+    other = {"image_data_format": "channels_first", "floatx": "float16"}
+    found = []
+    for name, config in (("own", {}), ("hostile", other | {"epsilon": 0.1})):
+        home = tmp_path / name
+        home.mkdir()
+        (home / "keras.json").write_text(json.dumps(config))
+        command = [sys.executable, "-c", HOSTILE, str(home / "y.npy")]
+        env = os.environ | {"KERAS_HOME": str(home)}
+        subprocess.run(command, cwd=ROOT, env=env, check=True)
+        found.append(np.load(home / "y.npy"))
+    np.testing.assert_array_equal(*found)
+    assert found[0].shape == (4, 1, 1, 64)
+
+
+def test_tensorflow_does_not_warn_of_tracing_in_a_notebook():
+    """Importing it where Python is interactive sets its level to INFO."""
+    code = (
+        "import logging, sys\n"
+        "sys.ps1 = 'In : '\n"
+        "import catdog_helpers as ch\n"
+        "ch.use_backend()\n"
+        "import keras\n"
+        "level = logging.getLogger('tensorflow').getEffectiveLevel()\n"
+        "assert level == logging.ERROR, level\n"
+    )
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
 def test_a_saved_model_answers_alike_on_every_backend(tmp_path):
     """The probabilities of TensorFlow 2.21, kept beside this file."""
     card = {"class_names": ["a", "b", "c"], "image_size": 64}

@@ -50,15 +50,16 @@ model = keras.Sequential([
     layers.Dense(2, activation="softmax"),
 ])
 one = model
-model = ch.machine.on_devices(model, number)
-used = n_devices()
-if used > 1:
-    one.trainable = False
+one.trainable = False
 prepared, _ = ch.prepare(folder / "photos", folder, 8)
 features = ch.extract_features(
-    one, prepared, np.arange(17), name="x", batch_size=12 // used,
+    one, prepared, np.arange(17), name="x", batch_size=12 // (number or 1),
     precision="float32", dtype="float32",
 )
+assert n_devices() == 1
+one.trainable = True
+model = ch.for_training(model, "float32")
+used = n_devices()
 model.compile(keras.optimizers.Adam(1e-2),
               "sparse_categorical_crossentropy", metrics=["accuracy"])
 batches = ch.Batches(images, labels, np.arange(40), batch_size=12,
@@ -76,7 +77,7 @@ if keras.config.backend() == "jax":
 else:
     devices = len(getattr(kernel.value, "values", [kernel]))
 trained = [np.array(w) for w in model.get_weights()]
-model = ch.machine.on_devices(model)
+model = ch.for_saving(model)
 model.save(folder / "model.keras")
 x = images.astype("float32")
 print(json.dumps({
@@ -96,7 +97,7 @@ def work(number: int, folder: Path) -> dict:
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": flag},
+        env=os.environ | {"XLA_FLAGS": flag, "CATDOG_DEVICES": str(number)},
         capture_output=True,
         text=True,
     )

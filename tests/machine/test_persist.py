@@ -2,6 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +14,11 @@ import pytest
 import run as runner
 from catdog_helpers.data.prepared import prepare
 from catdog_helpers.machine import persist
+from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.persist import backup, restore
 from catdog_helpers.results import load_results
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -61,9 +69,107 @@ def test_an_older_file_does_not_replace_what_was_kept(made, tmp_path):
     (drive / "run" / "models" / "a.keras").write_text("of the other session")
     old = (out / "models" / "a.keras").stat().st_mtime - 60
     os.utime(out / "models" / "a.keras", (old, old))
-    assert backup(data, out, persist=drive) == []
+    with pytest.warns(UserWarning, match="a.keras is newer .*clock"):
+        assert backup(data, out, persist=drive) == []
     kept = (drive / "run" / "models" / "a.keras").read_text()
     assert kept == "of the other session"
+
+
+def test_a_copy_that_is_only_dated_later_is_no_reason_to_warn(made, tmp_path):
+    """Some drives give a file the time at which it was copied."""
+    data, out = made
+    for path in backup(data, out, persist=tmp_path / "drive"):
+        os.utime(path, (2e9, 2e9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert backup(data, out, persist=tmp_path / "drive") == []
+
+
+def test_a_file_that_is_replaced_while_it_is_copied_is_copied_again(
+    made, tmp_path, monkeypatch
+):
+    data, out = made
+    whole, model = persist.shutil.copyfile, out / "models" / "a.keras"
+    old = model.stat().st_mtime - 60
+    os.utime(model, (old, old))
+
+    def copyfile(source, target):
+        whole(source, target)
+        if source == model:
+            model.write_text("b")  # by another process, of the same length
+
+    monkeypatch.setattr(persist.shutil, "copyfile", copyfile)
+    backup(data, out, persist=tmp_path / "drive")
+    monkeypatch.setattr(persist.shutil, "copyfile", whole)
+    (kept,) = backup(data, out, persist=tmp_path / "drive")
+    assert kept.read_text() == "b"
+
+
+def test_a_file_that_disappears_while_it_is_copied_is_skipped(
+    made, tmp_path, monkeypatch
+):
+    data, out = made
+    whole = persist.shutil.copyfile
+
+    def copyfile(source, target):
+        if source.name == "a.keras":
+            source.unlink()
+        whole(source, target)
+
+    monkeypatch.setattr(persist.shutil, "copyfile", copyfile)
+    assert len(backup(data, out, persist=tmp_path / "drive")) == 3
+
+
+LOOP = """
+import sys
+from pathlib import Path
+from catdog_helpers.machine.files import write_json
+from catdog_helpers.machine.persist import backup
+out, drive, text = Path(sys.argv[1]), sys.argv[2], sys.argv[3] * 100_000
+for i in range(60):
+    write_json(out / "shared.json", {"text": text, "i": i})
+    (out / f"{sys.argv[3]}.txt").write_text(text)
+    backup(out, persist=drive)
+    (out / f"{sys.argv[3]}.txt").unlink()
+"""
+
+
+def test_two_processes_share_one_folder_and_one_drive(tmp_path):
+    out, drive = tmp_path / "out", tmp_path / "drive"
+    out.mkdir()
+    command = [sys.executable, "-W", "ignore", "-c", LOOP, str(out), str(drive)]
+    both = [subprocess.Popen([*command, text], cwd=ROOT) for text in "ab"]
+    while any(process.poll() is None for process in both):
+        for folder in (out, drive / "out"):
+            if content := read_json(folder / "shared.json"):
+                assert len(set(content["text"])) == 1
+                assert len(content["text"]) == 100_000
+    assert [process.returncode for process in both] == [0, 0]
+    left = {p.name for p in out.iterdir()} | {
+        p.name for p in (drive / "out").iterdir()
+    }
+    assert left == {"shared.json", "a.txt", "b.txt"}
+
+
+def test_partial_files_of_killed_processes_are_deleted_a_day_later(tmp_path):
+    """And nothing else, be it as old as that."""
+    names = [
+        ".a.0123456789ab.partial.json",
+        ".b.c.0123456789ab.partial",
+        ".a.partial.json",
+        "a.0123456789ab.partial.json",
+        ".a.0123456789ab.json",
+    ]
+    now = time.time()
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - 90_000, now - 90_000))
+    living = tmp_path / ".a.ffffffffffff.partial.json"
+    living.touch()
+    os.utime(living, (now - 80_000, now - 80_000))
+    write_json(tmp_path / "other.json", {})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*names[2:], living.name, "other.json"}
 
 
 def test_the_record_of_prepared_images_is_kept_last(made, tmp_path):
@@ -98,8 +204,8 @@ def test_a_full_drive_leaves_what_was_there(made, tmp_path, monkeypatch):
         target.write_text("ha")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(persist.shutil, "copy2", full)
-    with pytest.raises(OSError, match="No space left.*what was there stays"):
+    monkeypatch.setattr(persist.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left.*there is unchanged"):
         backup(data, out, persist=tmp_path / "drive")
     models = tmp_path / "drive" / "run" / "models"
     assert [p.name for p in models.iterdir()] == ["a.keras"]
