@@ -1,6 +1,5 @@
-"""Compute in the number format that is fastest on this hardware."""
+"""The number formats that the hardware has, and models that compute in them."""
 
-import os
 from pathlib import Path
 
 import keras
@@ -12,53 +11,49 @@ GPU_TENSOR_CORES = {8: "bfloat16", 7: "float16"}  # by compute capability
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
 
 
-def best_precision(model: keras.Model | None = None) -> str:
-    """Return the precision that this machine computes fastest in.
+def formats() -> list[str]:
+    """Return the number formats that may be the fastest on this machine.
 
-    GPUs: bfloat16 from compute capability 8.0 (Ampere), float16 from 7.0
-    (Volta; the T4 has 7.5), whose tensor cores support them. CPUs: bfloat16
-    with AVX512-BF16 or AMX under TensorFlow, whose oneDNN uses them. On such
-    a CPU it doubled the speed of VGG16 but reduced that of MobileNetV2, since
-    there is no fast depthwise convolution in bfloat16.
-
-    Args:
-        model: The model to run; `None` stands for one without depthwise
-            convolutions.
+    Which one is the fastest depends on the model as well: see
+    `catdog_helpers.machine.engine`.
 
     Returns:
-        What `use_backend` was told, else "float32", "bfloat16" or "float16".
+        "float32"; with a GPU, also the 16-bit format of its tensor cores:
+        bfloat16 from compute capability 8.0 (Ampere), float16 from 7.0
+        (Volta; the T4 has 7.5); on a CPU with AVX512-BF16 or AMX, bfloat16
+        under TensorFlow, whose oneDNN uses them.
     """
-    if chosen := os.environ.get("CATDOG_PRECISION"):
-        return chosen
-    capability = _gpu_capability()
-    if capability:
-        known = (f for k, f in GPU_TENSOR_CORES.items() if k <= capability)
-        return next(known, "float32")
-    fast = keras.backend.backend() == "tensorflow" and _cpu_has_bfloat16()
-    return "bfloat16" if fast and not _is_depthwise(model) else "float32"
+    if capability := _gpu_capability():
+        fast = (f for k, f in GPU_TENSOR_CORES.items() if k <= capability)
+        return ["float32", *list(fast)[:1]]
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    return ["float32"] + ["bfloat16"] * (is_tensorflow and _cpu_has_bfloat16())
 
 
-def with_precision(model: keras.Model, precision: str | None = None):
-    """Copy a model so that it computes in another precision.
+def has_gpu() -> bool:
+    """Return whether Keras computes on a GPU that tells its capability."""
+    return _gpu_capability() > 0
 
-    Weights remain float32, and so does the softmax at the end.
+
+def with_precision(model: keras.Model, precision: str):
+    """Copy a model to one that computes in another precision.
+
+    Weights stay float32, and so do probabilities: the softmax at the end.
 
     Args:
         model: A functional or sequential `keras.Model`.
-        precision: "float32", "bfloat16", "float16", or `None` for
-            `best_precision`.
+        precision: "float32", "bfloat16" or "float16".
 
     Returns:
         An uncompiled copy, with the same weights and layer names; the model
-        itself if it already computes in this precision.
+        itself if it computes so already.
 
     Raises:
         ValueError: If there is no such precision.
     """
-    precision = precision or best_precision(model)
     if precision not in ("float32", "bfloat16", "float16"):
         raise ValueError(
-            "`precision` must be float32, bfloat16, float16 or None. "
+            "`precision` must be float32, bfloat16 or float16. "
             f"Received: {precision!r}"
         )
     policy = precision if precision == "float32" else f"mixed_{precision}"
@@ -71,30 +66,19 @@ def with_precision(model: keras.Model, precision: str | None = None):
     if all(layer.dtype_policy.name == wanted(layer) for layer in computing):
         return model
     copy = copy_layers(model, lambda layer: {"dtype": wanted(layer)})
-    if precision == "float16":
-        # `compile` then scales the loss; small gradients would become zero.
-        copy.dtype_policy = policy
+    if precision == "float16":  # `compile` then scales the loss: small
+        copy.dtype_policy = policy  # gradients would be zero
     return copy
 
 
-def _is_depthwise(model) -> bool:
-    """Return whether a model has depthwise or grouped convolutions."""
-    slow = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-    found = leaves(model) if model is not None else ()
-    return any(
-        isinstance(layer, slow) or getattr(layer, "groups", 1) > 1
-        for layer in found
-    )
-
-
 def _cpu_has_bfloat16() -> bool:
-    """Return whether Linux lists instructions for bfloat16."""
+    """Return whether the processor has instructions for bfloat16."""
     info = Path("/proc/cpuinfo")
     return info.is_file() and bool(CPU_FLAGS & set(info.read_text().split()))
 
 
 def _gpu_capability() -> int:
-    """Return the integer part of the first GPU's compute capability, or 0."""
+    """Return the first GPU's compute capability, its whole part; else 0."""
     backend = keras.backend.backend()
     try:
         if backend == "tensorflow":
@@ -114,5 +98,5 @@ def _gpu_capability() -> int:
             device = jax.devices()[0]
             found = getattr(device, "compute_capability", "0").split(".")[0]
         return int(found)
-    except (KeyError, ValueError):  # GPUs of other makers have none
+    except (KeyError, ValueError):  # a GPU of another maker says nothing
         return 0

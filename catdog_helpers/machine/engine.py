@@ -1,0 +1,250 @@
+"""Choose by measuring in what a model computes fastest on this machine.
+
+Which engine and number format wins depends on the processor and on the
+network: on one machine bfloat16 doubles the speed of VGG16, on another it
+halves it. A short trial with the model itself decides, and the answer is
+kept for this machine, this network and these versions.
+"""
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from catdog_helpers.machine.devices import n_devices, run_batch
+from catdog_helpers.machine.files import read_json, write_json
+from catdog_helpers.machine.precision import formats, has_gpu, with_precision
+
+OPENVINO = "openvino"  # it computes in float32, too
+MAX_CHANGE = 0.02  # of the outputs, relative: no choice may move them more
+MIN_WORK = 10.0  # seconds in float32; for less, a trial costs what it gains
+BATCH = 8  # OpenVINO wants batches of one size; small ones suit the caches
+VERSIONS = ("keras", "tensorflow", "jax", "torch", "openvino")
+
+Run = Callable[[np.ndarray], list[np.ndarray]]
+
+
+def choices() -> list[str]:
+    """Return in what frozen models can compute on this machine.
+
+    Returns:
+        What `use_backend` was told, or else number formats of Keras and,
+        on a CPU under TensorFlow where it is installed, "openvino".
+    """
+    if told := os.environ.get("CATDOG_PRECISION"):
+        return [told]
+    found = formats()
+    is_tensorflow = keras.backend.backend() == "tensorflow"
+    if is_tensorflow and find_spec("openvino") and not has_gpu():
+        found.append(OPENVINO)
+    return found
+
+
+def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
+    """Choose in what a frozen model computes fastest, without much change.
+
+    Args:
+        model: A frozen `keras.Model`.
+        x: Some inputs for the trial, float32, such as one batch.
+        n_images: How many inputs there are to run. If that takes Keras only
+            seconds in float32, it is chosen without a trial.
+        name: What names the model's layers, as `layers_key` does.
+
+    Returns:
+        One of `choices()`.
+    """
+    names = choices()
+    if len(names) == 1 or n_devices() > 1 or n_images < 4 * len(x):
+        return names[0]
+    x = x if has_gpu() else x[:BATCH]  # a CPU is as fast with few images
+
+    def try_all() -> dict[str, float] | None:
+        usual = partial(open_engine(model, "float32", x), x)
+        (seconds,) = _time([usual])
+        if seconds * n_images / len(x) < MIN_WORK:
+            return None
+        others = {n: partial(open_engine(model, n, x), x) for n in names[1:]}
+        expected = usual()[0]
+        moved = {n: _change(expected, run()[0]) for n, run in others.items()}
+        runs = {"float32": usual} | {
+            n: run for n, run in others.items() if moved[n] <= MAX_CHANGE
+        }
+        return _rates(runs, len(x))
+
+    return _best(_kept(f"run {name} {x.shape}", try_all))
+
+
+def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
+    """Choose the number format in which a model trains fastest.
+
+    Args:
+        model: A `keras.Model` from images to probabilities, not compiled.
+        image_size: Side of the images in pixels.
+        batch_size: Images in a batch.
+
+    Returns:
+        One of `formats()`, or what `use_backend` was told.
+    """
+    names = [x for x in choices() if x != OPENVINO] or ["float32"]
+    if len(names) == 1:
+        return names[0]
+    shape = (batch_size, image_size, image_size, 3)
+
+    def try_all() -> dict[str, float]:
+        x = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+        y = np.arange(batch_size) % 2
+        runs = {}
+        for name in names:
+            # Cloned: `with_precision` may give the model itself.
+            trial = with_precision(keras.models.clone_model(model), name)
+            trial.compile("sgd", "sparse_categorical_crossentropy")
+            runs[name] = partial(trial.train_on_batch, x, y)
+        return _rates(runs, batch_size)
+
+    name = f"train {model.name} {model.count_params()} {shape}"
+    return _best(_kept(name, try_all))
+
+
+def figures(name: str, x: np.ndarray) -> str:
+    """Return the rates of a trial, such as "float32 146/s, bfloat16 87/s".
+
+    Args:
+        name: As for `choose`.
+        x: As for `choose`.
+
+    Returns:
+        The text, empty if there was no trial.
+    """
+    x = x if has_gpu() else x[:BATCH]
+    rates = read_json(_file()).get(_key(f"run {name} {x.shape}"), {})
+    return ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items())
+
+
+def open_engine(model, choice: str, x: np.ndarray) -> Run:
+    """Open a frozen model in what was chosen.
+
+    Args:
+        model: A frozen `keras.Model`.
+        choice: One of `choices()`.
+        x: One batch of inputs, for their shape.
+
+    Returns:
+        Function from a batch of inputs, float32, to the list of outputs.
+    """
+    if choice == OPENVINO:
+        return _open_openvino(model, x.shape[1:])
+    fast = with_precision(model, choice)
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        outputs = run_batch(fast, batch)
+        return outputs if isinstance(outputs, list) else [outputs]
+
+    return run
+
+
+def _open_openvino(model, shape: tuple[int, ...]) -> Run:
+    """Compile a model for OpenVINO, by Keras's own export."""
+    import openvino
+
+    spec = keras.InputSpec(shape=(BATCH, *shape), dtype="float32", name="x")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.xml")
+        model.export(
+            str(path), format=OPENVINO, input_signature=[spec], verbose=False
+        )
+        core = openvino.Core()
+        # It takes 16 bits by itself where the processor has them.
+        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = core.compile_model(core.read_model(path), "CPU", options)
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        full = np.resize(batch, (-(-len(batch) // BATCH) * BATCH, *shape))
+        parts = [
+            [np.array(y) for y in compiled([full[i : i + BATCH]]).values()]
+            for i in range(0, len(full), BATCH)
+        ]
+        outputs = zip(*parts, strict=True)
+        return [np.concatenate(part)[: len(batch)] for part in outputs]
+
+    return run
+
+
+def _rates(runs: dict[str, Callable], n_images: int) -> dict[str, float]:
+    """Return the images a second of each run, measured in turn."""
+    seconds = _time(list(runs.values()))
+    return {n: n_images / t for n, t in zip(runs, seconds, strict=True)}
+
+
+def _time(runs: list[Callable]) -> list[float]:
+    """Return the least seconds of each run, in turn, once it is compiled.
+
+    In turn, so that other work on the machine slows all of them alike.
+    """
+    for run in runs:
+        run()
+    taken, start = [], time.perf_counter()
+    while not taken or len(taken) < 9 and time.perf_counter() - start < 2:
+        row = []
+        for run in runs:
+            before = time.perf_counter()
+            run()
+            row.append(time.perf_counter() - before)
+        taken.append(row)
+    return np.min(taken, axis=0).tolist()
+
+
+def _change(expected: np.ndarray, found: np.ndarray) -> float:
+    """Return how far outputs are from those in float32, relative to these."""
+    expected = expected.astype("float32")
+    length = max(float(np.linalg.norm(expected)), 1e-12)
+    return float(np.linalg.norm(found.astype("float32") - expected)) / length
+
+
+def _kept(name: str, try_all: Callable[[], dict | None]) -> dict | None:
+    """Return the rates of an earlier trial on this machine, or try now."""
+    key, path = _key(name), _file()
+    rates = read_json(path).get(key) or try_all()
+    if rates:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, read_json(path) | {key: rates})
+    return rates
+
+
+def _best(rates: dict[str, float] | None) -> str:
+    """Return the fastest; float32 unless another gains a tenth."""
+    rates = rates or {"float32": 1.0}
+    name = max(rates, key=rates.get)
+    return name if rates[name] > 1.1 * rates["float32"] else "float32"
+
+
+def _file() -> Path:
+    """Return the file that keeps the trials, beside Keras's own."""
+    home = os.environ.get("KERAS_HOME", Path.home() / ".keras")
+    return Path(home, "catdog", "trials.json")
+
+
+def _key(name: str) -> str:
+    """Name a trial by the model, the machine and the versions."""
+    found = [platform.machine(), _processor(), str(os.cpu_count())]
+    for package in VERSIONS:
+        try:
+            found.append(version(package))
+        except PackageNotFoundError:
+            found.append("")
+    return " ".join([name, keras.backend.backend(), *formats(), *found])
+
+
+def _processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = (x.partition(":")[2] for x in lines if x.startswith("model name"))
+    return next(names, platform.processor()).strip()
