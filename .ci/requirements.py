@@ -26,7 +26,8 @@ def requirements(backend: str) -> list[str]:
     extras = project["project"]["optional-dependencies"]
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     if backend == "tensorflow":
-        return [*lines, *extras["export"], *extras["ray"], *extras["test"]]
+        chosen = ("export", "fast", "ray", "test")
+        return [*lines, *(x for name in chosen for x in extras[name])]
     lines = [line for line in lines if not line.startswith("tensorflow")]
     return [*lines, *extras[backend], *extras["test"]]
 

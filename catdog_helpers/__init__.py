@@ -33,7 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "batches": ["Batches"],
         "models": ["build_cnn", "build_head", "cut_base", "join", "run_rows"],
         "training": ["Checkpoint", "TimeHistory", "class_weights"],
-        "machine.devices": ["for_saving", "for_training"],
+        "machine.engine": ["for_saving", "for_training"],
         "guards": ["guard_weights"],
         "evaluation": ["save_result", "wilson_interval"],
         # 3. Extract bottleneck features

@@ -6,6 +6,8 @@ import math
 import os
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,17 @@ from tqdm.auto import tqdm
 
 from catdog_helpers.data.manifest import provenance
 from catdog_helpers.machine.devices import (
-    for_training,
     n_devices,
     run_batch,
     use_devices,
+)
+from catdog_helpers.machine.engine import (
+    OPENVINO,
+    choices,
+    choose,
+    figures,
+    for_training,
+    open_engine,
 )
 from catdog_helpers.machine.failures import explain_memory
 from catdog_helpers.machine.files import (
@@ -29,7 +38,6 @@ from catdog_helpers.machine.files import (
 )
 from catdog_helpers.machine.networks import layers_key, weights_sha256
 from catdog_helpers.machine.persist import backup
-from catdog_helpers.machine.precision import best_precision
 
 VERSION = 2  # to be raised when the same model and images give other features
 
@@ -61,8 +69,9 @@ def extract_features(
         mirrored: Whether to flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
         dtype: The number format of the file; "float16" halves its size.
-        precision: The number format to compute in; `None` for
-            `best_precision`.
+        precision: One of `catdog_helpers.machine.engine.choices`: a number
+            format, or "openvino". `None` takes what is stored, or else what
+            a trial with this model shows to be the fastest here.
 
     Returns:
         Memory-mapped array of shape `(n, ...)`: row i belongs to `images[i]`.
@@ -75,24 +84,29 @@ def extract_features(
     """
     if images.shape[3:] == (3,):
         check_raw_rgb(images[rows[:8]])
-    precision = precision or best_precision(model)
-    options = {"mirrored": mirrored, "precision": precision, "dtype": dtype}
-    parts = _parts(model, images, rows) | options | {"version": VERSION}
-    key = _sha256(json.dumps(parts).encode())
     folder = Path(images.filename).parent
     folder = folder if folder.name == "features" else folder / "features"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{name}-{key[:16]}.npy"
+    same = _parts(model, images, rows) | {"mirrored": mirrored}
+    place = partial(_place, folder, name, same, dtype)
+    x = images[rows[:batch_size]].astype(np.float32)
+    stored = [option for option in choices() if place(option)[0].is_file()]
+    precision = precision or next(iter(stored), None)
+    precision = precision or choose(model, x, len(rows), same["layers"])
+    path, parts = place(precision)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             delete_partial_files(folder, 0, path.stem)  # of a killed run
             start = time.perf_counter()
-            bar = f"extract {name}, {precision}{_changed(folder, name, parts)}"
-            with replacing(path) as partial, explain_memory(batch_size):
-                steps = {"batch_size": batch_size, "bar": bar}
-                _run(model, images, rows, partial, **steps, **options)
+            bar = f"extract {name}, {figures(same['layers'], x) or precision}"
+            bar += _changed(folder, name, parts)
+            with replacing(path) as new, explain_memory(batch_size):
+                steps = {"batch_size": batch_size, "bar": bar, "dtype": dtype}
+                run = _open(model, precision, x)
+                _run(model, run, images, rows, new, mirrored, **steps)
                 seconds = time.perf_counter() - start
-                record = {"key": key, "parts": parts, "seconds": seconds}
+                record = {"key": _key(parts), "parts": parts}
+                record |= {"seconds": seconds}
                 write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")
@@ -129,14 +143,42 @@ def _parts(model, images, rows) -> dict:
     }
 
 
+def _place(folder, name, same, dtype, precision: str) -> tuple[Path, dict]:
+    """Return the file of features and all that they depend on."""
+    kind = {"precision": precision, "dtype": dtype, "version": VERSION}
+    parts = same | kind
+    return folder / f"{name}-{_key(parts)[:16]}.npy", parts
+
+
+def _key(parts: dict) -> str:
+    return _sha256(json.dumps(parts).encode())
+
+
+def _open(model, precision: str, x: np.ndarray) -> Callable:
+    """Open what was chosen and leave the random state as it was.
+
+    The layers of a copy draw seeds; later trainings must not depend on them.
+    """
+    state = random.getstate()
+    if precision == OPENVINO:
+        run = open_engine(model, precision, x)
+    else:
+        fast = for_training(model, precision)
+
+        def run(batch: np.ndarray) -> list[np.ndarray]:
+            return [run_batch(fast, batch)]
+
+    random.setstate(state)
+    return run
+
+
 def _run(
-    model, images, rows, path, *, batch_size, bar, mirrored, precision, dtype
+    model, run, images, rows, path, mirrored, *, batch_size, bar, dtype
 ) -> None:
     """Write the features of some rows to a new file, whose others are zero."""
     try:
-        fast = _copy_for_speed(model, precision)
         # The model may take images of any size; its output then has no shape.
-        shape = fast.compute_output_shape((len(images), *images.shape[1:]))
+        shape = model.compute_output_shape((len(images), *images.shape[1:]))
         needed = len(rows) * math.prod(shape[1:]) * np.dtype(dtype).itemsize
         require_space(path.parent, needed)
         out = np.lib.format.open_memmap(path, "w+", dtype, shape)
@@ -144,23 +186,12 @@ def _run(
         for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
             batch = rows[first : first + step]
             x = images[batch].astype(np.float32)
-            y = run_batch(fast, x[:, :, ::-1] if mirrored else x)
+            (y,) = run(x[:, :, ::-1] if mirrored else x)
             # NumPy has no bfloat16 of its own.
             out[batch] = as_dtype(y.astype(np.float32), dtype)
         out.flush()
     finally:
         use_devices(None)
-
-
-def _copy_for_speed(model, precision: str):
-    """Copy a model to the fastest format and leave the random state as it was.
-
-    The layers of a copy draw seeds; later trainings must not depend on them.
-    """
-    state = random.getstate()
-    fast = for_training(model, precision)
-    random.setstate(state)
-    return fast
 
 
 def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:

@@ -31,7 +31,7 @@ BROUGHT_BY = {
 }
 # Imported only where somebody exports a model: the extra, and LiteRT's own
 # runtime, which is used if it is there; and, by the extra `ray`, for shards
-OPTIONAL = {"onnxruntime", "ai_edge_litert", "ray", "fsspec"}
+OPTIONAL = {"openvino", "onnxruntime", "ai_edge_litert", "ray", "fsspec"}
 # Keras runs on these as well; whoever wants that installs them
 INSTEAD = {"jax", "torch"}
 # Keras and matplotlib objects: a hint would need the import

@@ -5,10 +5,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "engine": ["choices", "choose", "for_saving", "for_training"],
         "backend": ["use_backend"],
-        "devices": ["for_saving", "for_training", "on_devices", "use_devices"],
+        "devices": ["on_devices", "use_devices"],
         "costs": ["peak_memory"],
         "persist": ["backup", "restore"],
-        "precision": ["best_precision", "with_precision"],
+        "precision": ["with_precision"],
     },
 )

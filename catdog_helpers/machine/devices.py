@@ -1,12 +1,9 @@
 """Share the work among several devices (GPUs) of one machine."""
 
-import os
-
 import keras
 import numpy as np
 
 from catdog_helpers.machine.networks import copy_layers
-from catdog_helpers.machine.precision import with_precision
 
 
 def use_devices(number: int | None = None) -> int:
@@ -84,33 +81,6 @@ def on_devices(model, number: int | None = None):
         return {"synchronized": whole} if is_norm else {}
 
     return copy_layers(model, change)
-
-
-def for_training(model, precision: str | None = None):
-    """Copy a model to the number format and the devices of this machine.
-
-    Args:
-        model: A `keras.Model`, before it is compiled.
-        precision: The number format. Defaults to `best_precision`.
-
-    Returns:
-        A copy that computes as `use_backend` was told; the model itself if it
-        does so already.
-    """
-    number = int(os.environ.get("CATDOG_DEVICES", 0)) or None
-    return on_devices(with_precision(model, precision), number)
-
-
-def for_saving(model):
-    """Copy a trained model back to one device and to float32.
-
-    Args:
-        model: What `for_training` returned, trained.
-
-    Returns:
-        A copy that runs anywhere; the model itself if it does so already.
-    """
-    return with_precision(on_devices(model), "float32")
 
 
 def fill_up(rows: np.ndarray) -> np.ndarray:

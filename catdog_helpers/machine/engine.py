@@ -11,23 +11,24 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from catdog_helpers.machine.devices import n_devices, run_batch
+from catdog_helpers.machine.backend import versions
+from catdog_helpers.machine.devices import on_devices, run_batch
 from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.precision import formats, has_gpu, with_precision
 
 OPENVINO = "openvino"  # it computes in float32, too
 MAX_CHANGE = 0.02  # of the outputs, relative: no choice may move them more
 MIN_WORK = 10.0  # seconds in float32; for less, a trial costs what it gains
+MIN_IMAGES = 50_000  # of a training; for less, a trial costs too much
 BATCH = 8  # OpenVINO wants batches of one size; small ones suit the caches
-VERSIONS = ("keras", "tensorflow", "jax", "torch", "openvino")
 
 Run = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -62,7 +63,8 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
         One of `choices()`.
     """
     names = choices()
-    if len(names) == 1 or n_devices() > 1 or n_images < 4 * len(x):
+    several = "CATDOG_DEVICES" in os.environ
+    if len(names) == 1 or several or n_images < 4 * len(x):
         return names[0]
     x = x if has_gpu() else x[:BATCH]  # a CPU is as fast with few images
 
@@ -71,12 +73,12 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
         (seconds,) = _time([usual])
         if seconds * n_images / len(x) < MIN_WORK:
             return None
-        others = {n: partial(open_engine(model, n, x), x) for n in names[1:]}
-        expected = usual()[0]
-        moved = {n: _change(expected, run()[0]) for n, run in others.items()}
-        runs = {"float32": usual} | {
-            n: run for n, run in others.items() if moved[n] <= MAX_CHANGE
-        }
+        runs, expected = {"float32": usual}, usual()[0]
+        for other in names[1:]:
+            with suppress(Exception):  # older versions cannot export
+                run = partial(open_engine(model, other, x), x)
+                if _change(expected, run()[0]) <= MAX_CHANGE:
+                    runs[other] = run
         return _rates(runs, len(x))
 
     return _best(_kept(f"run {name} {x.shape}", try_all))
@@ -111,6 +113,45 @@ def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
 
     name = f"train {model.name} {model.count_params()} {shape}"
     return _best(_kept(name, try_all))
+
+
+def for_training(
+    model,
+    precision: str | None = None,
+    *,
+    image_size: int | None = None,
+    n_images: int = 0,
+):
+    """Copy a model to the number format and the devices of this machine.
+
+    Args:
+        model: A `keras.Model`, before it is compiled.
+        precision: The number format. Defaults to what `use_backend` was told,
+            else to the one that a trial shows to be the fastest.
+        image_size: Side of the images in pixels, for the trial.
+        n_images: How many images training will take in all its epochs. For a
+            short training there is no trial, and float32 is taken.
+
+    Returns:
+        The copy; the model itself if it computes so already.
+    """
+    if precision is None and image_size and n_images >= MIN_IMAGES:
+        precision = choose_for_training(model, image_size)
+    told = [x for x in choices()[:1] if x != OPENVINO] or ["float32"]
+    number = int(os.environ.get("CATDOG_DEVICES", 0)) or None
+    return on_devices(with_precision(model, precision or told[0]), number)
+
+
+def for_saving(model):
+    """Copy a trained model back to one device and to float32.
+
+    Args:
+        model: What `for_training` returned, trained.
+
+    Returns:
+        A copy that runs anywhere; the model itself if it does so already.
+    """
+    return with_precision(on_devices(model), "float32")
 
 
 def figures(name: str, x: np.ndarray) -> str:
@@ -233,13 +274,8 @@ def _file() -> Path:
 
 def _key(name: str) -> str:
     """Name a trial by the model, the machine and the versions."""
-    found = [platform.machine(), _processor(), str(os.cpu_count())]
-    for package in VERSIONS:
-        try:
-            found.append(version(package))
-        except PackageNotFoundError:
-            found.append("")
-    return " ".join([name, keras.backend.backend(), *formats(), *found])
+    here = [platform.machine(), _processor(), str(os.cpu_count()), *formats()]
+    return " ".join([name, keras.backend.backend(), *here, str(versions())])
 
 
 def _processor() -> str:

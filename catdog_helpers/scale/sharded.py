@@ -49,7 +49,7 @@ def extract_shards(
     mirrored: bool = False,
     batch_size: int = 32,
     dtype: str = "float16",
-    precision: str | None = None,
+    precision: str = "float32",
     **how: int | str | None,
 ) -> int:
     """Run a frozen model over photographs, into shards at any address.
@@ -67,7 +67,7 @@ def extract_shards(
         mirrored: Flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
         dtype: Of the features. "float16" halves them.
-        precision: To compute in; `None` for `best_precision` of this machine.
+        precision: The number format to compute in.
         how: As for `prepare_shards`.
 
     Returns:
@@ -79,10 +79,9 @@ def extract_shards(
         ImportError: If `pip install 'catdog-helpers[ray]'` is needed.
     """
     from catdog_helpers.features import VERSION, layers_key
-    from catdog_helpers.machine.precision import best_precision, with_precision
+    from catdog_helpers.machine.precision import with_precision
     from catdog_helpers.saving import weights_sha256
 
-    precision = precision or best_precision(model)
     options = {"image_size": image_size or model.input_shape[1]}
     options |= {"mirrored": mirrored, "dtype": dtype}
     known = {"weights": weights_sha256(model), "precision": precision}

@@ -9,7 +9,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
 from catdog_helpers.machine.networks import leaves
-from catdog_helpers.machine.precision import best_precision
 
 
 def cut_model(model) -> tuple[keras.Model, Callable]:
@@ -64,14 +63,14 @@ def pooled_features(
         model: As for `cut_model`.
         images: Memory-mapped images that `prepare` returned.
         rows: Which of them to run, in rising order.
-        precision: To compute in; `None` for `best_precision`.
+        precision: As for `extract_features`.
 
     Returns:
         Memory-mapped array of shape `(n, n_features)`, float16, zero in rows
         that were not asked for.
     """
     to_map, _ = cut_model(model)
-    given = {"precision": precision or best_precision(model)}
+    given = {"precision": precision}
     parts = [part for part in to_map.layers if isinstance(part, keras.Model)]
     if parts and parts[0].name == "front":
         front, *parts = parts
