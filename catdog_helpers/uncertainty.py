@@ -1,7 +1,6 @@
 """Know when not to answer: calibrated probabilities, and strange pictures."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from catdog_helpers.models import in_batches
@@ -67,6 +66,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The temperature, 0.05 to 20; above 1 the model was too sure.
     """
+    from scipy.optimize import minimize_scalar  # 0.3 s, not for `predict`
+
     n, n_classes = probabilities.shape
     target = np.full((n, n_classes), 1 / (n + 2) / (n_classes - 1))
     target[np.arange(n), labels] = (n + 1) / (n + 2)

@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,10 +70,47 @@ def use_backend(
         if value is not None:
             os.environ[f"CATDOG_{key}"] = str(value)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # It warns of every model that is built, as the notebooks do in turn.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    _log_errors_only()
     keep_freed_memory()
     return name
+
+
+def _log_errors_only() -> None:
+    """Make TensorFlow and Keras log errors only, unless told otherwise."""
+    # 3, as at 2 a machine without a GPU logs that as an error at every start.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # It warns of every model that is built, as the notebooks do in turn.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with suppress(ImportError):  # used by TensorFlow and Keras
+        from absl import logging as absl_logging
+
+        absl_logging.set_verbosity(absl_logging.ERROR)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what C++ code writes to the process's standard error meanwhile.
+
+    TensorFlow logs up to 9 lines while it is imported, when no log level
+    applies yet, and LiteRT some at each use. `TF_CPP_MIN_LOG_LEVEL=0` in the
+    environment keeps them, to find out why an import ends the process.
+    """
+    wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
+    try:
+        stderr = None if wanted else os.dup(2)
+    except OSError:  # it is closed
+        stderr = None
+    if stderr is None:
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
 
 
 def random_state() -> list[np.ndarray]:

@@ -152,7 +152,7 @@ def test_exit_status_tells_of_an_unreadable_file(model_path, photos):
 def test_table_holds_the_same_lines(model_path, photos, tmp_path):
     path = tmp_path / "answers.csv"
     run("--model", model_path, "--csv", path, photos)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["path", "class", "probability", "verdict", "error", "model"]
     assert list(rows[0]) == columns
@@ -304,7 +304,7 @@ def test_too_little_memory_is_said_and_what_was_answered_is_kept(
     assert status == 2
     assert error.count("\n") == 1
     assert "4 images at a time" in error
-    assert "a batch size of 2" in error
+    assert "try --batch-size 2" in error
     assert len(table.read_text("utf-8").splitlines()) == 1 + 4
 
 
@@ -343,7 +343,7 @@ def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
     for _ in range(2):
         status, *_ = run("--model", model_path, "--sort", out, folder)
         assert status == 1
-    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*"))
+    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("[!.]*.*"))
     assert len(names) == 4
     assert [re.sub("-[0-9a-f]{12}", "-#", name) for name in names] == [
         "blue/x-#.png",
