@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -192,29 +193,152 @@ def test_a_table_that_cannot_be_written_is_said(model_path, tmp_path):
     assert str(tmp_path) in error
 
 
-@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "a.jpg"]])
-def test_wrong_arguments_show_the_usage(arguments):
-    error = io.StringIO()
-    with redirect_stderr(error), pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage: python -m catdog_helpers" in error.getvalue()
+@pytest.mark.parametrize(
+    ("called", "program"),
+    [
+        ("/x/bin/catdog", "catdog"),
+        ("/x/__main__.py", f"{Path(sys.executable).name} -m catdog_helpers"),
+    ],
+)
+def test_usage_and_help_name_the_program_as_called(
+    called, program, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", [called])
+    for arguments in ([], ["predict"], ["predict", "a.jpg"], ["train"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert f"usage: {program} " in capsys.readouterr().err
+    for command in ("predict", "export"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        text = capsys.readouterr().out
+        example = text.partition("example:")[2].partition("exit")[0]
+        assert f"  {program} {command} " in example
+        assert "130  stopped by Ctrl-C" in text
 
 
-def test_the_module_runs_as_a_program(model_path, photos):
-    file = photos / "Föhn 猫.png"
-    command = [sys.executable, "-m", "catdog_helpers", "predict", "--model"]
-    done = subprocess.run(
-        [*command, model_path, file, photos / "empty.png"],
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    expected = f"catdog-helpers {project['project']['version']}\n"
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5"])
+def test_a_wrong_option_is_named_as_it_is_typed(number, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "--model", "a.keras", "--batch-size", number, "a.jpg"])
+    assert "--batch-size: must be a whole" in capsys.readouterr().err
+    common = ["export", "--model", "a.keras", "--to", "a", "--format", "onnx"]
+    for option in (["--int8"], ["--runtime", "dist"]):
+        assert main([*common, *option]) == 2
+        assert f"export: {option[0]} needs --fo" in capsys.readouterr().err
+
+
+def program(*arguments, **options) -> subprocess.CompletedProcess:
+    """Run the command as a program of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "catdog_helpers", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
-        encoding="utf-8",
+        **options,
     )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    first, second = done.stdout.splitlines()
-    assert first.startswith(f"{file}\tred\t")
-    assert "\tunreadable\t" in second
+
+
+def test_a_good_run_has_no_line_on_standard_error(model_path, photos):
+    """And an output that is not UTF-8 gets an escape for what it lacks."""
+    file = photos / "Föhn 猫.png"
+    encoding = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = program("predict", "--model", model_path, file, env=encoding)
+    assert done.stderr == b""
+    assert done.returncode == 0
+    path = f"{photos}/Föhn \\u732b.png".encode("latin-1")
+    assert done.stdout.startswith(path + b"\tred\t0.9")
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_an_output_that_is_closed_stops_it_without_a_word(model_path, photos):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "catdog_helpers", "predict", photos]
+        + ["--model", model_path],
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("table", [[], ["--csv", "t.csv"]])
+def test_ctrl_c_before_the_model_is_there_is_one_line(
+    table, model_path, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("catdog_helpers.machine.backend.use_backend", stop)
+    arguments = ["predict", "--model", str(model_path), *table, "a.png"]
+    assert main(arguments) == 130
+    goes_on = "; the same command goes on" if table else ""
+    assert capsys.readouterr().err == f"predict: stopped{goes_on}\n"
+
+
+def test_a_name_cannot_forge_a_line(model_path, tmp_path):
+    name = "a\tcat\t1.0000\nb\x1b[2J\u2028c\u202egpj.png"
+    file = paint(tmp_path / name, "red")
+    table = tmp_path / "t.csv"
+    status, lines, _ = run("--model", model_path, "--csv", table, file)
+    assert status == 0
+    (line,) = lines
+    shown = r"a\tcat\t1.0000\nb\x1b[2J\u2028c\u202egpj.png"
+    assert line.split("\t")[:2] == [f"{tmp_path}/{shown}", "red"]
+    *_, error = run("--model", model_path, "--csv", tmp_path / name, file)
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+
+
+def test_a_line_says_whose_probability_it_is(model_path, tmp_path):
+    file = tmp_path / "a.png"
+    Image.new("RGB", (20, 20), (5, 250, 245)).save(file)
+    _, (line,), _ = run("--model", model_path, file)
+    assert re.fullmatch(r".*\tblue or green\tgreen 0\.[567]\d{3}", line)
+
+
+def test_a_file_that_was_half_synced_is_tried_again(model_path, tmp_path):
+    table, file = tmp_path / "t.csv", tmp_path / "in" / "a.png"
+    paint(file, "red")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:40])
+    command = ["--model", model_path, "--csv", table, tmp_path / "in"]
+    for _ in range(2):
+        status, (line,), _ = run(*command)
+        assert status == 1
+        assert "unreadable" in line
+    file.write_bytes(whole)
+    status, lines, error = run(*command)
+    assert (status, len(lines)) == (0, 1)
+    assert "goes on: 1 new rows" in error
+    with table.open(newline="", encoding="utf-8") as opened:
+        assert [row["class"] for row in csv.DictReader(opened)] == ["red"]
+
+
+def test_two_runs_on_one_table_are_one_table(model_path, tmp_path):
+    file = paint(tmp_path / "a.png", "red")
+    table = tmp_path / "t.csv"
+    rows = predict(model_path, [file] * 9, csv=table, batch_size=1)
+    next(rows)
+    status, lines, error = run("--model", model_path, "--csv", table, file)
+    assert (status, lines) == (2, [])
+    assert "another `predict` writes to it" in error
+    assert error.count("\n") == 1
+    rows.close()
+    assert run("--model", model_path, "--csv", table, file)[0] == 0
 
 
 def test_between_two_classes_both_are_named(model_path):
@@ -391,10 +515,19 @@ def test_a_name_that_is_no_utf8_is_written_and_known_again(
     assert "0 new rows" in error
 
 
-def test_an_address_is_not_fetched(model_path):
-    status, lines, _ = run("--model", model_path, "https://127.0.0.1/c.jpg")
+def test_copies_are_not_read_again(model_path, tmp_path):
+    folder = tmp_path / "in"
+    for i, color in enumerate(COLORS):
+        paint(folder / "z" / f"{i}.png", color)
+    for _ in range(2):
+        command = ["--model", model_path, "--sort", folder / "sorted", folder]
+        status, lines, _ = run(*command, "--batch-size", 1)
+        assert (status, len(lines)) == (0, 3)
+    status, lines, _ = run("--model", model_path, "--sort", folder, folder)
     assert status == 1
-    assert "addresses are not fetched" in lines[0]
+    assert lines == [
+        f"{folder}\tunreadable\tphotographs are copied to this folder"
+    ]
 
 
 MANY = """
