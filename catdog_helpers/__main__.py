@@ -214,16 +214,15 @@ def _export(model, format, to, int8, runtime) -> int:
     if runtime and format != "web":
         raise ValueError(f"--runtime needs --format web. Received: {format}")
     _start()
-    from catdog_helpers.deploy.exporting import (
-        N_CALIBRATION,
-        export,
-        run_images,
-    )
+    from catdog_helpers.deploy import exporting
     from catdog_helpers.machine.backend import quiet
 
-    images = run_images(model, "train", N_CALIBRATION) if int8 else None
+    n = exporting.N_CALIBRATION
+    images = exporting.run_images(model, "train", n) if int8 else None
     with quiet():  # the converters have their own logs
-        result = export(model, format, to, int8_images=images, runtime=runtime)
+        result = exporting.export(
+            model, format, to, int8_images=images, runtime=runtime
+        )
     parity = result["parity"]
     print(
         f"{one_line(to / result['file'])}: {result['bytes']:,} bytes; same "

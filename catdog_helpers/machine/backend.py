@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,10 +81,6 @@ def _log_errors_only() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It warns of every model that is built, as the notebooks do in turn.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with suppress(ImportError):  # used by TensorFlow and Keras
-        from absl import logging as absl_logging
-
-        absl_logging.set_verbosity(absl_logging.ERROR)
 
 
 @contextmanager
