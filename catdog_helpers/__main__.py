@@ -45,9 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status, as `--help` lists them.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
-            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    _prepare_output()
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
@@ -101,36 +99,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="write a table, or go on with the one that is there",
-    )
-    command.add_argument(
-        "--sort",
-        type=Path,
-        metavar="FOLDER",
-        help="copy the photographs to this folder, by verdict",
-    )
-    command.add_argument(
-        "--mirror",
-        action="store_true",
-        help="average two views of each photograph; takes twice as long",
-    )
-    command.add_argument(
-        "--batch-size",
-        type=_positive,
-        default=32,
-        metavar="N",
-        help="photographs at a time; changes only speed and memory",
-    )
-    command.add_argument(
-        "sources",
-        nargs="+",
-        metavar="SOURCE",
-        help="a file, a folder, a zip or a 'pattern*'",
-    )
+    add = command.add_argument
+    text = "write a table, or go on with the one that is there"
+    add("--csv", type=Path, metavar="FILE", help=text)
+    text = "copy the photographs to this folder, by verdict"
+    add("--sort", type=Path, metavar="FOLDER", help=text)
+    text = "average two views of each photograph; takes twice as long"
+    add("--mirror", action="store_true", help=text)
+    text = "photographs at a time; changes only speed and memory"
+    add("--batch-size", type=_positive, default=32, metavar="N", help=text)
+    text = "a file, a folder, a zip or a 'pattern*'"
+    add("sources", nargs="+", metavar="SOURCE", help=text)
 
 
 def _positive(text: str) -> int:
@@ -142,22 +121,24 @@ def _positive(text: str) -> int:
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--format",
-        required=True,
-        choices=["onnx", "litert", "saved_model", "web"],
-    )
-    command.add_argument("--to", required=True, type=Path, metavar="FOLDER")
-    command.add_argument(
-        "--int8",
-        action="store_true",
-        help="litert: 8 bits, calibrated on the run's training images",
-    )
-    command.add_argument(
-        "--runtime",
-        metavar="FOLDER",
-        help="web: dist folder of onnxruntime-web, copied beside the page",
-    )
+    add = command.add_argument
+    formats = ["onnx", "litert", "saved_model", "web"]
+    add("--format", required=True, choices=formats)
+    add("--to", required=True, type=Path, metavar="FOLDER")
+    text = "litert: 8 bits, calibrated on the run's training images"
+    add("--int8", action="store_true", help=text)
+    text = "web: dist folder of onnxruntime-web, copied beside the page"
+    add("--runtime", metavar="FOLDER", help=text)
+
+
+def _prepare_output() -> None:
+    """Make printing fail neither for a character nor for a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def _start() -> None:

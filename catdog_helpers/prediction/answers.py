@@ -2,9 +2,10 @@
 
 import csv
 import io
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -47,13 +48,15 @@ class Answers:
         self.folder = None if folder is None else Path(folder)
         with ExitStack() as stack:
             if self.folder:
+                _check_kind(self.folder, "sort", "a folder", os.path.isdir)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(_alone(self.folder, ".lock"))
                 for left in self.folder.glob("*/.*.partial*"):  # by a kill
                     left.unlink(missing_ok=True)
             if table is not None:
                 self.path = Path(table).resolve()
-                _check_kind(self.path)
+                _check_kind(self.path, "csv", "a file", os.path.isfile)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 lock = f".{self.path.name[:80]}.lock"
                 stack.enter_context(_alone(self.path, lock))
                 self._open()
@@ -65,9 +68,9 @@ class Answers:
     def __exit__(self, *_):
         with self.locks:
             if self.file:
-                self.file.close()
-                # If it fails, the next run finds the same and does it.
+                # Every row is written; if this fails, the next run does it.
                 with suppress(OSError):
+                    self.file.close()
                     self._tidy()
 
     def __contains__(self, path: str) -> bool:
@@ -92,8 +95,12 @@ class Answers:
         if self.file:  # after the copy: what has a row is not done again
             row = row | {"model": self.model}
             cells = [_as_cell(row[column]) for column in COLUMNS]
-            self.writer.writerow(cells)
-            self.file.flush()
+            try:
+                self.writer.writerow(cells)
+                self.file.flush()
+            except OSError as error:  # mostly a full disk; it has no name
+                place = str(self.path)
+                raise OSError(error.errno, error.strerror, place) from None
             self._note(cells)
 
     def _note(self, cells: list[str]) -> None:
@@ -163,12 +170,10 @@ def _alone(path: Path, name: str) -> FileLock:
         ) from None
 
 
-def _check_kind(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise OSError(
-            f"the table must be a file, no folder, pipe or device. "
-            f"Received: {path}"
-        )
+def _check_kind(path: Path, name: str, kind: str, is_kind: Callable) -> None:
+    """Raise OSError if there is something else, such as a pipe."""
+    if path.exists() and not is_kind(path):
+        raise OSError(f"`{name}` must be {kind}. Received: {path}")
 
 
 def _complete_rows(path: Path) -> Iterator[tuple[list[str], bytes]]:

@@ -151,25 +151,35 @@ def _at_path(path: str, skip: str | Path | None) -> Iterator[Photograph]:
 
 
 def _is_within(path: str, folder: str | Path) -> bool:
-    here = Path(path).resolve()
-    return any(os.path.samefile(p, folder) for p in (here, *here.parents))
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())
 
 
 def _in_folder(folder: str, skip: str | Path | None) -> Iterator[Photograph]:
-    """Walk a folder; memory holds the names of one folder at a time."""
+    skipped = ()
+    if skip is not None and _is_within(os.fspath(skip), folder):
+        inner = os.path.relpath(Path(skip).resolve(), Path(folder).resolve())
+        skipped = os.path.join(folder, inner, "")
+    for path, reason in _walk(folder):
+        if reason:
+            yield _failing(path, reason)
+        elif path.lower().endswith(IMAGES) and not path.startswith(skipped):
+            yield _file(path)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, str]]:
+    """Yield each file and "", or a folder and why it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             kinds = {e.name: e.is_dir(follow_symlinks=False) for e in entries}
     except OSError as error:
-        yield _failing(folder, error.strerror)
+        yield folder, error.strerror
         return
     for name in sorted(name for name in kinds if not is_clutter(name)):
         path = os.path.join(folder, name)
-        if kinds[name]:
-            if skip is None or not os.path.samefile(path, skip):
-                yield from _in_folder(path, skip)
-        elif name.lower().endswith(IMAGES):
-            yield _file(path)
+        if kinds[name]:  # memory holds the names of one folder at a time
+            yield from _walk(path)
+        else:
+            yield path, ""
 
 
 def _in_zip(file, name: str) -> Iterator[Photograph]:
