@@ -145,11 +145,11 @@ def _start() -> None:
     """Import the framework without its log, and without what it may miss."""
     from catdog_helpers.machine.backend import quiet, use_backend
 
-    use_backend()
     hidden = dict.fromkeys(n for n in NEEDLESS if n not in sys.modules)
     sys.modules.update(hidden)  # None: an ImportError for who imports it
     try:
         with quiet():
+            use_backend()
             import keras  # noqa: F401
     finally:
         for name in hidden:

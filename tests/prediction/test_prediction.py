@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
 from PIL import Image
@@ -273,6 +275,16 @@ def test_an_output_that_is_closed_stops_it_without_a_word(model_path, photos):
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_stream_does_no_harm(
+    closed, model_path, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, closed, None)  # as `>&-` and `2>&-` leave it
+    table, model = str(tmp_path / "t.csv"), str(model_path)
+    assert main(["predict", "--model", model, "--csv", table, str(photos)]) == 1
+    assert len(pd.read_csv(table)) == 5
+
+
 @pytest.mark.parametrize("table", [[], ["--csv", "t.csv"]])
 def test_ctrl_c_before_the_model_is_there_is_one_line(
     table, model_path, monkeypatch, capsys, tmp_path
@@ -495,6 +507,37 @@ def test_a_run_that_was_killed_goes_on(model_path, tmp_path):
     with table.open(newline="", encoding="utf-8") as file:
         paths = [row["path"] for row in csv.DictReader(file)]
     assert paths == sorted(map(str, folder.iterdir()))
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_leave_one_row_and_copy_each(model_path, tmp_path):
+    folder, table, out = tmp_path / "in", tmp_path / "t.csv", tmp_path / "out"
+    for i in range(300):
+        paint(folder / f"{i}.png", "red")
+    command = [sys.executable, "-m", "catdog_helpers", "predict", folder]
+    command += ["--model", model_path, "--csv", table, "--sort", out]
+    for kill in range(4):
+        before = table.stat().st_size if table.exists() else 0
+        process = subprocess.Popen(
+            list(map(str, [*command, "--batch-size", "1"])),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        # It is killed in the middle of a row, not while it starts.
+        while process.poll() is None:
+            if table.exists() and table.stat().st_size > before + 100:
+                time.sleep(0.03 * kill)
+                process.kill()
+                break
+            time.sleep(0.005)
+        process.wait()
+    done = program(*command[3:])
+    assert done.returncode == 0, done.stderr
+    expected = sorted(map(str, folder.iterdir()))
+    assert sorted(pd.read_csv(table).path) == expected
+    copies = [path.name for path in out.rglob("*") if path.is_file()]
+    names = [path.name for path in folder.iterdir()]
+    assert sorted(copies) == sorted([*names, ".lock"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
