@@ -12,8 +12,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from catdog_helpers.data.archive import IMAGES, MAX_RATIO, is_clutter
+from catdog_helpers.data.archive import MAX_RATIO
 from catdog_helpers.data.images import MAX_BYTES, read_bytes
+from catdog_helpers.data.walk import IMAGES, is_clutter, walk
 from catdog_helpers.machine.failures import first_line, printable
 
 Source = (
@@ -159,27 +160,11 @@ def _in_folder(folder: str, skip: str | Path | None) -> Iterator[Photograph]:
     if skip is not None and _is_within(os.fspath(skip), folder):
         inner = os.path.relpath(Path(skip).resolve(), Path(folder).resolve())
         skipped = os.path.join(folder, inner, "")
-    for path, reason in _walk(folder):
+    for path, reason in walk(folder):
         if reason:
             yield _failing(path, reason)
         elif path.lower().endswith(IMAGES) and not path.startswith(skipped):
             yield _file(path)
-
-
-def _walk(folder: str) -> Iterator[tuple[str, str]]:
-    """Yield each file and "", or a folder and why it cannot be listed."""
-    try:
-        with os.scandir(folder) as entries:
-            kinds = {e.name: e.is_dir(follow_symlinks=False) for e in entries}
-    except OSError as error:
-        yield folder, error.strerror
-        return
-    for name in sorted(name for name in kinds if not is_clutter(name)):
-        path = os.path.join(folder, name)
-        if kinds[name]:  # memory holds the names of one folder at a time
-            yield from _walk(path)
-        else:
-            yield path, ""
 
 
 def _in_zip(file, name: str) -> Iterator[Photograph]:
