@@ -14,7 +14,12 @@ from PIL import Image
 
 from catdog_helpers.data.archive import MAX_RATIO
 from catdog_helpers.data.images import MAX_BYTES, read_bytes
-from catdog_helpers.data.walk import IMAGES, is_clutter, walk
+from catdog_helpers.data.walk import (
+    is_clutter,
+    is_image_file,
+    is_image_name,
+    walk,
+)
 from catdog_helpers.machine.failures import first_line, printable
 
 Source = (
@@ -163,7 +168,9 @@ def _in_folder(folder: str, skip: str | Path | None) -> Iterator[Photograph]:
     for path, reason in walk(folder):
         if reason:
             yield _failing(path, reason)
-        elif path.lower().endswith(IMAGES) and not path.startswith(skipped):
+        elif path.startswith(skipped):
+            continue
+        elif is_image_name(path) or is_image_file(path):
             yield _file(path)
 
 
@@ -180,7 +187,7 @@ def _in_zip(file, name: str) -> Iterator[Photograph]:
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/")).parts
         kind = stat.S_IFMT(member.external_attr >> 16)
-        wanted = parts and parts[-1].lower().endswith(IMAGES)
+        wanted = parts and is_image_name(parts[-1])
         clutter = any(
             is_clutter(p) for p in parts if p != ".."
         ) or kind not in (0, stat.S_IFREG)

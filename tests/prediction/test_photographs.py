@@ -39,6 +39,14 @@ def test_a_folder_is_searched_in_order(folder):
     assert paths(f"{folder}/a/x/") == [f"{folder}/a/x/3.webp"]
 
 
+def test_a_photograph_without_its_extension_is_found(folder):
+    (folder / "c" / "1.jpg_large").write_bytes(png())
+    assert paths(folder / "c") == [
+        f"{folder}/c/1.jpg_large",
+        f"{folder}/c/4.png",
+    ]
+
+
 def test_patterns(folder):
     assert paths(f"{folder}/*.png") == [f"{folder}/b.png"]
     assert paths(f"{folder}/**/*.png") == [
