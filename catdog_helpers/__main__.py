@@ -1,22 +1,39 @@
-"""The command line: `python -m catdog_helpers predict` and `export`."""
+"""The command line: `catdog predict` and `catdog export`."""
 
 import argparse
+import io
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from tqdm import tqdm
+from catdog_helpers import __version__
+from catdog_helpers.machine.failures import one_line
 
-from catdog_helpers.machine.backend import use_backend
-
-FLAG = {"action": "store_true"}
-OPTIONS = (
-    ("--model", "a .keras file", {"required": True, "dest": "model_path"}),
-    ("--csv", "write a table, or go on with it", {"type": Path}),
-    ("--sort", "copy to this folder, by verdict", {"type": Path}),
-    ("--mirror", "average two views; takes twice as long", FLAG),
-    ("--batch-size", "changes only speed", {"type": int, "default": 32}),
-    ("sources", "file, folder, zip, 'pattern*'", {"nargs": "+"}),
-)
+STATUS = """\
+exit status:
+  0    all went well
+  1    a photograph could not be read, or there was none
+  2    the arguments, the model or a file that is written cannot be used
+  130  stopped by Ctrl-C
+  141  what reads the output has closed it, as `head` does"""
+PREDICT = """\
+Name what is on photographs. Prints a line for each: path, verdict, calibrated
+probability. The verdict is a class, "cat or dog" if both are likely, "not
+sure" for a picture unlike the training images (then the line says whose
+probability it is), or "unreadable" and the reason."""
+EXPORT = """\
+Write a model for use without Keras, and compare it with the model on test
+images of its run: a file that answers differently is not kept."""
+EXAMPLES = {
+    "predict": """predict --csv answers.csv --sort sorted \\
+      --model runs/sample/models/fine_tuned.keras ~/pictures""",
+    "export": """export --format web --to page \\
+      --model runs/sample/models/fine_tuned.keras""",
+}
+# Keras imports them if they are there, for plots and wrappers that are not
+# needed here: a third of the time of `import keras`.
+NEEDLESS = ("IPython", "matplotlib", "pandas", "sklearn")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,90 +43,188 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Those after the program's name. Defaults to `sys.argv`.
 
     Returns:
-        Exit status: 0; 1 if a file could not be read or there is none; 2 for
-        a model or table that cannot be used, or no export; 130 for Ctrl-C.
+        Exit status, as `--help` lists them.
     """
-    parser = argparse.ArgumentParser(prog="python -m catdog_helpers")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("predict", help="name what is on photographs")
-    for name, text, more in OPTIONS:
-        command.add_argument(name, help=text, **more)
-    _add_export(commands)
-    options = vars(parser.parse_args(arguments))
-    if options.get("batch_size", 1) < 1:
-        parser.error("--batch-size must be 1 or more")
+    _prepare_output()
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
     try:
-        use_backend()
-    except ValueError as error:
-        parser.error(str(error))
-    if options.pop("command") == "export":
-        return _export(**options)
-    from catdog_helpers.prediction.predictor import predict
-
-    try:
-        return _print(predict(**options), options["csv"])
-    except (OSError, ValueError, MemoryError) as error:
-        print(f"predict: {error}", file=sys.stderr)
+        return {"predict": _predict, "export": _export}[command](**options)
+    except BrokenPipeError:
+        # Else Python fails again when it flushes the output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ImportError, OSError, ValueError, MemoryError) as error:
+        _say(command, _as_typed(str(error), options))
         return 2
     except KeyboardInterrupt:
-        print("predict: stopped; with --csv it goes on", file=sys.stderr)
+        goes_on = "; the same command goes on" if options.get("csv") else ""
+        _say(command, f"stopped{goes_on}")
         return 130
 
 
-def _add_export(commands) -> None:
-    command = commands.add_parser("export", help="write a model for elsewhere")
+def _parser() -> argparse.ArgumentParser:
+    program = Path(sys.argv[0]).name
+    if program == "__main__.py":
+        program = f"{Path(sys.executable).name} -m catdog_helpers"
+    kind = argparse.RawDescriptionHelpFormatter
+    examples = "\n".join(f"  {program} {x}" for x in EXAMPLES.values())
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Use the models that the catdog notebooks have trained.",
+        epilog=f"examples:\n{examples}\n\n{STATUS}",
+        formatter_class=kind,
+    )
+    version = f"catdog-helpers {__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{predict,export}"
+    )
+    for name, text, add in (
+        ("predict", PREDICT, _add_predict),
+        ("export", EXPORT, _add_export),
+    ):
+        command = commands.add_parser(
+            name,
+            help=text.partition(".")[0].replace("\n", " "),
+            description=text,
+            epilog=f"example:\n  {program} {EXAMPLES[name]}\n\n{STATUS}",
+            formatter_class=kind,
+        )
+        command.add_argument(
+            "--model", required=True, help="a .keras file", metavar="FILE"
+        )
+        add(command)
+    return parser
+
+
+def _add_predict(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    text = "write a table, or go on with the one that is there"
+    add("--csv", type=Path, metavar="FILE", help=text)
+    text = "copy the photographs to this folder, by verdict"
+    add("--sort", type=Path, metavar="FOLDER", help=text)
+    text = "average two views of each photograph; takes twice as long"
+    add("--mirror", action="store_true", help=text)
+    text = "photographs at a time; changes only speed and memory"
+    add("--batch-size", type=_positive, default=32, metavar="N", help=text)
+    text = "a file, a folder, a zip or a 'pattern*'"
+    add("sources", nargs="+", metavar="SOURCE", help=text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number, 1 or more. Received: {text!r}"
+        )
+    return int(text)
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
     formats = ["onnx", "litert", "saved_model", "web"]
-    command.add_argument("--model", required=True, help="a .keras file")
-    command.add_argument("--format", required=True, choices=formats)
-    command.add_argument("--to", required=True, type=Path, metavar="FOLDER")
+    add("--format", required=True, choices=formats)
+    add("--to", required=True, type=Path, metavar="FOLDER")
     text = "litert: 8 bits, calibrated on the run's training images"
-    command.add_argument("--int8", action="store_true", help=text)
+    add("--int8", action="store_true", help=text)
     text = "web: dist folder of onnxruntime-web, copied beside the page"
-    command.add_argument("--runtime", metavar="FOLDER", help=text)
+    add("--runtime", metavar="FOLDER", help=text)
+
+
+def _prepare_output() -> None:
+    """Make printing fail neither for a character nor for a closed stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+
+
+def _start() -> None:
+    """Import the framework without its log, and without what it may miss."""
+    from catdog_helpers.machine.backend import quiet, use_backend
+
+    hidden = dict.fromkeys(n for n in NEEDLESS if n not in sys.modules)
+    sys.modules.update(hidden)  # None: an ImportError for who imports it
+    try:
+        with quiet():
+            use_backend()
+            import keras  # noqa: F401
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
+
+
+def _predict(model: str, csv: Path | None, **options) -> int:
+    _start()
+    from catdog_helpers.prediction.predictor import predict
+
+    kept = bool(csv and csv.is_file() and csv.stat().st_size)
+    failed, n_rows = _print(predict(model, csv=csv, **options))
+    if kept:
+        _say("predict", f"{csv} goes on: {n_rows:,} new rows")
+    elif not n_rows:
+        _say("predict", "no photographs found")
+    return int(failed > 0 or not (n_rows or kept))
+
+
+def _print(rows: Iterable[dict]) -> tuple[int, int]:
+    """Print a line for each row; return how many failed, and how many came."""
+    from tqdm import tqdm
+
+    failed = n_rows = 0
+    bar = tqdm(
+        rows, "predict", unit=" photographs", mininterval=1, disable=None
+    )
+    for row in bar:
+        n_rows += 1
+        failed += bool(row["error"])
+        figure = f"{row['probability']:.4f}"
+        if row["verdict"] != row["class"]:  # whose probability it is
+            figure = f"{row['class']} {figure}"
+        fields = row["path"], row["verdict"], row["error"] or figure
+        with tqdm.external_write_mode():
+            print(*map(one_line, fields), sep="\t")
+    return failed, n_rows
 
 
 def _export(model, format, to, int8, runtime) -> int:
-    from catdog_helpers.deploy.exporting import (
-        N_CALIBRATION,
-        export,
-        run_images,
-    )
+    if int8 and format != "litert":
+        raise ValueError(f"--int8 needs --format litert. Received: {format}")
+    if runtime and format != "web":
+        raise ValueError(f"--runtime needs --format web. Received: {format}")
+    _start()
+    from catdog_helpers.deploy import exporting
+    from catdog_helpers.machine.backend import quiet
 
-    try:
-        images = run_images(model, "train", N_CALIBRATION) if int8 else None
-        options = {"int8_images": images, "runtime": runtime}
-        result = export(model, format, to, **options)
-    except (ImportError, OSError, ValueError) as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
+    n = exporting.N_CALIBRATION
+    images = exporting.run_images(model, "train", n) if int8 else None
+    with quiet():  # the converters have their own logs
+        result = exporting.export(
+            model, format, to, int8_images=images, runtime=runtime
+        )
     parity = result["parity"]
     print(
-        f"{to / result['file']}: {result['bytes']:,} bytes; same class "
-        f"on {parity['class_agreement']:.2%} of {parity['images']} images, "
-        f"probabilities at most {parity['largest_difference']:.1e} apart"
+        f"{one_line(to / result['file'])}: {result['bytes']:,} bytes; same "
+        f"class on {parity['class_agreement']:.2%} of {parity['images']} "
+        "images, probabilities at most "
+        f"{parity['largest_difference']:.1e} apart"
     )
     if format == "web":
-        print(f"Look: {sys.executable} -m http.server -d {to}")
+        print(f"Look: {sys.executable} -m http.server -d {one_line(to)}")
     return 0
 
 
-def _print(rows, csv: Path | None) -> int:
-    kept = bool(csv and csv.exists() and csv.stat().st_size)
-    failed = n_rows = 0
-    options = {"unit": " photographs", "mininterval": 1, "disable": None}
-    for row in tqdm(rows, "predict", **options):
-        n_rows += 1
-        failed += bool(row["error"])
-        fields = [row["path"], row["verdict"], f"{row['probability']:.4f}"]
-        if row["error"]:
-            fields[2:] = [row["error"]]
-        with tqdm.external_write_mode():
-            print(*fields, sep="\t")
-    if kept:
-        print(f"predict: {csv} goes on: {n_rows:,} new rows", file=sys.stderr)
-    elif not n_rows:
-        print("predict: no photographs found", file=sys.stderr)
-    return int(failed > 0 or not (n_rows or kept))
+def _as_typed(text: str, options: dict) -> str:
+    """Name the options in a message as they are typed."""
+    for name in options:
+        text = text.replace(f"`{name}`", f"--{name.replace('_', '-')}")
+    return text
+
+
+def _say(command: str, text: str) -> None:
+    print(f"{command}: {one_line(text)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

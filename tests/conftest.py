@@ -10,8 +10,7 @@ from PIL import Image
 
 from catdog_helpers.machine.backend import use_backend
 
-# Before TensorFlow or matplotlib is first imported
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before matplotlib is first imported
 os.environ["MPLBACKEND"] = "agg"
 use_backend()  # as the notebooks do
 # A shell's background job ignores Ctrl-C, and so would the programs that the

@@ -255,7 +255,7 @@ def test_a_full_disk_is_said_and_training_goes_on(model, tmp_path, monkeypatch):
 )
 def test_out_of_memory_names_a_smaller_batch(error, model, tmp_path):
     checkpoint = Checkpoint(tmp_path / "s.npz", model, 3, batch_size=32)
-    with pytest.raises(MemoryError, match="a batch size of 16") as caught:
+    with pytest.raises(MemoryError, match="`batch_size` 16") as caught:
         fit(model, checkpoint, before=[stop_after(1, error)])
     assert "\n" not in str(caught.value)
 

@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,9 +76,11 @@ def use_backend(
         if value is not None:
             os.environ[f"CATDOG_{key}"] = str(value)
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    # Errors only; 3, since at 2 a machine without a GPU logs that as an error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keep_freed_memory()
-    import keras
+    with quiet():
+        import keras
 
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
@@ -87,6 +90,32 @@ def use_backend(
     # models need. Importing it in Jupyter sets the level back to INFO.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return name
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what C++ code writes to the process's standard error meanwhile.
+
+    TensorFlow logs up to 9 lines while it is imported, when no log level
+    applies yet, and LiteRT some at each use. `TF_CPP_MIN_LOG_LEVEL=0` in the
+    environment keeps them, to find out why an import ends the process.
+    """
+    wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
+    try:
+        stderr = None if wanted else os.dup(2)
+    except OSError:  # it is closed
+        stderr = None
+    if stderr is None:
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
 
 
 def random_state() -> list[np.ndarray]:

@@ -2,45 +2,79 @@
 
 import csv
 import io
+import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from catdog_helpers.machine.files import replacing
 
 NOT_SURE, UNREADABLE = "not sure", "unreadable"
 COLUMNS = ("path", "class", "probability", "verdict", "error", "model")
 HEADER = f"{','.join(COLUMNS)}\r\n".encode()
+BOM = b"\xef\xbb\xbf"  # without it, Excel reads UTF-8 as an older encoding
+# A spreadsheet runs a cell that starts like this, as a formula (OWASP, "CSV
+# injection"); the quotation mark is escaped so that no two cells get equal.
+FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 
 
 class Answers:
     """Write each answer to a CSV file, and copy its photograph, at once.
 
+    A cell that a spreadsheet would run as a formula starts with `'`. The file
+    has a byte order mark if a name in it is not ASCII.
+
     Args:
         table: The CSV file, or `None`. If it exists, it goes on: complete
-            rows are kept, a last row torn by a kill is dropped.
+            rows are kept, a last row torn by a kill is dropped, and a row
+            with an error is replaced when its photograph comes again.
         folder: Where photographs are copied to, one folder per verdict, or
             `None`. Nothing there is ever overwritten.
         model: Name of what gives the answers; one table holds those of one.
 
     Raises:
         ValueError: If the file is another table, or another model's.
+        OSError: If it cannot be written, or another process writes to it.
     """
 
     def __init__(self, table, folder, *, model: str):
+        self.model, self.file, self.n_rows = model, None, 0
+        self.known, self.failed, self.replaced = set(), {}, set()
         self.folder = None if folder is None else Path(folder)
-        self.model, self.known, self.file = model, set(), None
-        if table is not None:
-            self._open(Path(table))
+        with ExitStack() as stack:
+            if self.folder:
+                _check_kind(self.folder, "sort", "a folder", os.path.isdir)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_alone(self.folder, ".lock"))
+                for left in self.folder.glob("*/.*.partial*"):  # by a kill
+                    left.unlink(missing_ok=True)
+            if table is not None:
+                self.path = Path(table).resolve()
+                _check_kind(self.path, "csv", "a file", os.path.isfile)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock = f".{self.path.name[:80]}.lock"
+                stack.enter_context(_alone(self.path, lock))
+                self._open()
+            self.locks = stack.pop_all()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.file:
-            self.file.close()
+        with self.locks:
+            if self.file:
+                # Every row is written; if this fails, the next run does it.
+                with suppress(OSError):
+                    self.file.close()
+                    self._tidy()
 
     def __contains__(self, path: str) -> bool:
-        return _key(path) in self.known
+        return _key(_as_cell(path)) in self.known
 
     def add(self, row: dict, photograph) -> None:
         """Keep one answer.
@@ -60,55 +94,114 @@ class Answers:
                 _copy(data, photograph.path, folder)
         if self.file:  # after the copy: what has a row is not done again
             row = row | {"model": self.model}
-            self.writer.writerow(row[column] for column in COLUMNS)
-            self.file.flush()
+            cells = [_as_cell(row[column]) for column in COLUMNS]
+            try:
+                self.writer.writerow(cells)
+                self.file.flush()
+            except OSError as error:  # mostly a full disk; it has no name
+                place = str(self.path)
+                raise OSError(error.errno, error.strerror, place) from None
+            self._note(cells)
 
-    def _open(self, path: Path) -> None:
-        end = 0
-        rows = _complete_rows(path) if path.exists() else ()
-        for number, (row, stop) in enumerate(rows):
-            self._check(row, path, is_header=number == 0)
+    def _note(self, cells: list[str]) -> None:
+        """Remember a row: what is known, and which rows are replaced."""
+        self.n_rows += 1
+        key = _key(cells[0])
+        if key in self.failed:
+            self.replaced.add(self.failed.pop(key))
+        if cells[COLUMNS.index("error")]:
+            self.failed[key] = self.n_rows
+        else:
+            self.known.add(key)
+        self.needs_bom |= not "".join(cells).isascii()
+
+    def _open(self) -> None:
+        end, self.needs_bom = 0, False
+        rows = _complete_rows(self.path) if self.path.exists() else ()
+        for number, (row, record) in enumerate(rows):
+            self._check(row, is_header=number == 0)
             if number:
-                self.known.add(_key(row[0]))
-            end = stop
-        self.file = path.open("a", newline="", encoding="utf-8")
+                self._note(row)
+            end += len(record)
+        self.file = self.path.open("a", newline="", encoding="utf-8")
         self.file.truncate(end)
         self.writer = csv.writer(self.file)
         if not end:
             self.writer.writerow(COLUMNS)
+            self.file.flush()
 
-    def _check(self, row: list[str], path: Path, *, is_header: bool) -> None:
+    def _check(self, row: list[str], *, is_header: bool) -> None:
         if len(row) != len(COLUMNS) or is_header != (row == list(COLUMNS)):
             raise ValueError(
-                f"{path} is another table, it would be spoilt: name another "
-                f"file. Received: {row!r:.99}"
+                f"{self.path} is another table, it would be spoilt: name "
+                f"another file. Received: {row!r:.99}"
             )
         if not is_header and row[-1] != self.model:
             raise ValueError(
-                f"{path} has answers of another model: name another file, or "
-                f"move it away. Received: {row[-1]!r:.99}, now {self.model!r}"
+                f"{self.path} has answers of another model: name another "
+                "file, or move it away. "
+                f"Received: {row[-1]!r:.99}, now {self.model!r}"
             )
 
+    def _tidy(self) -> None:
+        """Remove the replaced rows, and put the byte order mark in front."""
+        with self.path.open("rb") as file:
+            lacks_bom = self.needs_bom and file.read(len(BOM)) != BOM
+        if not (self.replaced or lacks_bom):
+            return
+        with replacing(self.path) as partial, partial.open("wb") as file:
+            file.write(BOM if lacks_bom else b"")
+            for number, (_, record) in enumerate(_complete_rows(self.path)):
+                if number not in self.replaced:
+                    file.write(record)
+            shutil.copymode(self.path, partial)
 
-def _complete_rows(path: Path) -> Iterator[tuple[list[str], int]]:
-    """Yield each row of a CSV file that is whole, and where it ends."""
+
+def _alone(path: Path, name: str) -> FileLock:
+    """Lock a table or a folder, or raise OSError if another process has it."""
+    folder = path if path.is_dir() else path.parent
+    lock = FileLock(folder / name, timeout=0)
+    try:
+        return lock.acquire()
+    except Timeout:
+        raise BlockingIOError(
+            "another `predict` writes to it: wait until it has ended, or name "
+            f"another place. Received: {path}"
+        ) from None
+
+
+def _check_kind(path: Path, name: str, kind: str, is_kind: Callable) -> None:
+    """Raise OSError if there is something else, such as a pipe."""
+    if path.exists() and not is_kind(path):
+        raise OSError(f"`{name}` must be {kind}. Received: {path}")
+
+
+def _complete_rows(path: Path) -> Iterator[tuple[list[str], bytes]]:
+    """Yield each row of a CSV file that is whole, and its bytes."""
     with path.open("rb") as file:
-        record, end = b"", 0
+        record, is_first = b"", True
         for line in file:
             record += line
             # A line break within quotes is part of a name.
             if record.count(b'"') % 2 == 0 and line.endswith(b"\n"):
-                end += len(record)
-                text = record.decode("utf-8", "replace")
-                yield next(csv.reader(io.StringIO(text, newline=""))), end
-                record = b""
-        if not end and not HEADER.startswith(record):  # torn by a kill
-            yield [record[:99].decode("utf-8", "replace")], end
+                text = record.removeprefix(BOM if is_first else b"")
+                text = text.decode("utf-8", "replace")
+                yield next(csv.reader(io.StringIO(text, newline=""))), record
+                record, is_first = b"", False
+        torn = (HEADER.startswith(record), (BOM + HEADER).startswith(record))
+        if is_first and not any(torn):
+            yield [record[:99].decode("utf-8", "replace")], record
 
 
-def _key(path: str) -> int:
-    """Stand for a path in 8 bytes, for a hundred thousand of them."""
-    return int.from_bytes(sha256(path.encode()).digest()[:8])
+def _key(cell: str) -> int:
+    """Return 8 bytes that stand for a path, of which there may be many."""
+    return int.from_bytes(sha256(cell.encode()).digest()[:8])
+
+
+def _as_cell(value) -> str:
+    """Return the text of a cell that no spreadsheet runs as a formula."""
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _copy(data, path: str, folder: Path) -> None:
@@ -122,9 +215,8 @@ def _copy(data, path: str, folder: Path) -> None:
         digest = sha256(data).hexdigest()[:12]
         target = target.with_name(f"{target.stem}-{digest}{target.suffix}")
     if not target.exists():
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_bytes(data)
-        partial.rename(target)
+        with replacing(target) as partial:
+            partial.write_bytes(data)
 
 
 def _as_name(text: str) -> str:

@@ -7,14 +7,30 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from PIL import Image
 
-from catdog_helpers.data.archive import IMAGES, MAX_RATIO, is_clutter
+from catdog_helpers.data.archive import MAX_RATIO
 from catdog_helpers.data.images import MAX_BYTES, read_bytes
+from catdog_helpers.data.walk import (
+    is_clutter,
+    is_image_file,
+    is_image_name,
+    walk,
+)
+from catdog_helpers.machine.failures import first_line, printable
 
-Source = str | os.PathLike | bytes | Image.Image | tuple[str, bytes]
+Source = (
+    str
+    | os.PathLike
+    | bytes
+    | BinaryIO
+    | Image.Image
+    | np.ndarray
+    | tuple[str, bytes]
+)
 MAX_MEMBERS = 1_000_000  # of one zip
 
 
@@ -32,7 +48,7 @@ class Photograph(NamedTuple):
 
 
 def find_photographs(
-    sources: Source | Iterable[Source],
+    sources: Source | Iterable[Source], *, skip: str | Path | None = None
 ) -> Iterator[Photograph]:
     """Find photographs one after the other, without opening any.
 
@@ -40,41 +56,91 @@ def find_photographs(
         sources: One or many of: a file (taken whatever its name), a folder
             (searched with all that its folders hold), a pattern with `*`, a
             zip (its members are read where they are), the bytes of a file or
-            of a zip, `(name, bytes)`, a PIL image, or the value of an upload
+            of a zip, a file opened with "rb", `(name, bytes)`, a PIL image,
+            RGB pixels `(h, w, 3)` as `uint8`, or the value of an upload
             button.
+        skip: A folder that is not searched: the one that photographs are
+            copied to.
 
     Yields:
         Photographs; those of a folder sorted by path. What cannot be found
         or listed comes too: it fails with the reason when it is read.
+
+    Raises:
+        TypeError: If a source is none of these.
     """
-    if isinstance(sources, (str, os.PathLike, bytes, Image.Image)):
-        sources = [sources]
     if isinstance(sources, dict):  # from Colab's files.upload()
         sources = sources.items()
+    elif _is_one(sources):
+        sources = [sources]
+    elif not isinstance(sources, Iterable):
+        raise _type_error(sources)
+    if skip is not None and not os.path.isdir(skip):
+        skip = None
     for number, source in enumerate(sources, 1):
+        name = f"photograph {number}"
         if isinstance(source, dict):  # from an upload button
-            source = (source["name"], bytes(source["content"]))
-        if isinstance(source, (bytes, Image.Image)):
-            name = getattr(source, "filename", "") or f"photograph {number}"
-            source = (printable(name), source)
-        if isinstance(source, tuple):
-            yield from _in_memory(*source)
-        else:
-            yield from _at_path(os.path.expanduser(source))
+            source = (source["name"], source["content"])
+        if isinstance(source, tuple) and len(source) == 2:
+            name, source = source
+            if isinstance(source, dict):  # from a button of ipywidgets 7
+                source = source["content"]
+        elif isinstance(source, (str, os.PathLike)):
+            yield from _at_path(os.path.expanduser(source), skip)
+            continue
+        yield from _in_memory(name, source)
+
+
+def _is_one(source) -> bool:
+    """Return whether this is one source, and not many of them."""
+    if isinstance(source, np.ndarray):
+        return source.ndim in (0, 2, 3)
+    if isinstance(source, tuple):  # a name and bytes, not two paths
+        return len(source) == 2 and isinstance(source[1], bytes)
+    kinds = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
+    return isinstance(source, kinds) or hasattr(source, "read")
+
+
+def _type_error(source) -> TypeError:
+    what = type(source).__name__
+    if isinstance(source, np.ndarray):
+        what = f"{source.dtype} array of shape {source.shape}"
+    return TypeError(
+        "photographs must be paths, bytes, files opened with 'rb', PIL images "
+        f"or uint8 arrays of shape (h, w, 3). Received: {what}"
+    )
 
 
 def _in_memory(name: str, source) -> Iterator[Photograph]:
-    if isinstance(source, dict):  # from a button of ipywidgets 7
-        source = bytes(source["content"])
+    """Yield what was given as an object, or what is in it if it is a zip."""
+    named = getattr(source, "filename", "") or getattr(source, "name", "")
+    name = printable(named) if named and isinstance(named, str) else name
+    if hasattr(source, "read") and not isinstance(source, Image.Image):
+        try:
+            source = source.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            yield _failing(name, f"cannot be read: {first_line(error)}")
+            return
+    if isinstance(source, (bytearray, memoryview)):
+        source = bytes(source)
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.shape[2:] != (3,):
+            raise _type_error(source)
+        source = Image.fromarray(np.ascontiguousarray(source))
+    if not isinstance(source, (bytes, Image.Image)):
+        raise _type_error(source)
     if isinstance(source, bytes) and source[:4] == b"PK\3\4":
         yield from _in_zip(io.BytesIO(source), name)
     else:
-        yield Photograph(name, lambda: source)
+        yield Photograph(printable(name), lambda: source)
 
 
-def _at_path(path: str) -> Iterator[Photograph]:
+def _at_path(path: str, skip: str | Path | None) -> Iterator[Photograph]:
     if os.path.isdir(path):
-        yield from _in_folder(path)
+        if skip is not None and _is_within(path, skip):
+            yield _failing(path, "photographs are copied to this folder")
+        else:
+            yield from _in_folder(path, skip)
     elif os.path.exists(path):
         is_zip = path.lower().endswith(".zip") and zipfile.is_zipfile(path)
         yield from _in_zip(path, printable(path)) if is_zip else [_file(path)]
@@ -82,7 +148,7 @@ def _at_path(path: str) -> Iterator[Photograph]:
         for match in sorted(found):
             # `**` finds a folder and, besides, all that is in it.
             if "**" not in path or not os.path.isdir(match):
-                yield from _at_path(match)
+                yield from _at_path(match, skip)
     else:
         reason = "no such file"
         if "://" in path:
@@ -90,19 +156,21 @@ def _at_path(path: str) -> Iterator[Photograph]:
         yield _failing(path, reason)
 
 
-def _in_folder(folder: str) -> Iterator[Photograph]:
-    """Walk a folder; memory holds the names of one folder at a time."""
-    try:
-        with os.scandir(folder) as entries:
-            kinds = {e.name: e.is_dir(follow_symlinks=False) for e in entries}
-    except OSError as error:
-        yield _failing(folder, error.strerror)
-        return
-    for name in sorted(name for name in kinds if not is_clutter(name)):
-        path = os.path.join(folder, name)
-        if kinds[name]:
-            yield from _in_folder(path)
-        elif name.lower().endswith(IMAGES):
+def _is_within(path: str, folder: str | Path) -> bool:
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())
+
+
+def _in_folder(folder: str, skip: str | Path | None) -> Iterator[Photograph]:
+    skipped = ()
+    if skip is not None and _is_within(os.fspath(skip), folder):
+        inner = os.path.relpath(Path(skip).resolve(), Path(folder).resolve())
+        skipped = os.path.join(folder, inner, "")
+    for path, reason in walk(folder):
+        if reason:
+            yield _failing(path, reason)
+        elif path.startswith(skipped):
+            continue
+        elif is_image_name(path) or is_image_file(path):
             yield _file(path)
 
 
@@ -119,7 +187,7 @@ def _in_zip(file, name: str) -> Iterator[Photograph]:
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/")).parts
         kind = stat.S_IFMT(member.external_attr >> 16)
-        wanted = parts and parts[-1].lower().endswith(IMAGES)
+        wanted = parts and is_image_name(parts[-1])
         clutter = any(
             is_clutter(p) for p in parts if p != ".."
         ) or kind not in (0, stat.S_IFREG)
@@ -155,8 +223,3 @@ def _failing(path: str, reason: str) -> Photograph:
         raise ValueError(reason)
 
     return Photograph(printable(path), read)
-
-
-def printable(path: str) -> str:
-    """Give bytes that are no UTF-8 as escapes, which any table can hold."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

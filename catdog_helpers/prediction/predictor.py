@@ -45,13 +45,15 @@ def predict(
         model_path: A model that `save_model` wrote; its class names and image
             size come from the card beside it.
         sources: As for `find_photographs`: files, folders, patterns, zips,
-            bytes, PIL images.
+            bytes, open files, PIL images, arrays.
         batch_size: Photographs at a time; changes only speed and memory.
         mirror: Average the answers to each photograph and its mirror image;
             takes twice as long.
-        csv: A table to write row by row. If it is there, what it has is kept
-            and not predicted again: a run that was stopped goes on.
-        sort: A folder to copy the photographs to, one folder per verdict.
+        csv: A table to write row by row. If it exists, its rows are kept and
+            their photographs not predicted again: a run that was stopped
+            goes on. Photographs that failed are tried again.
+        sort: A folder to copy the photographs to, one folder per verdict. It
+            is not searched itself.
         with_images: Whether rows have the pixels, too, as `image` (`None`
             for an unreadable file).
 
@@ -66,12 +68,15 @@ def predict(
         FileNotFoundError: If the model or what belongs to it is missing.
         ValueError: If these do not belong together, or `csv` is another
             table.
+        OSError: If `csv` or `sort` cannot be written, or another process
+            writes there.
+        TypeError: If a source is not of one of these types.
         MemoryError: If `batch_size` photographs are too many at a time.
     """
     answer, card = load_predictor(model_path, batch_size, mirror)
     name = f"{card['weights_sha256'][:12]}{' mirrored' if mirror else ''}"
     with Answers(csv, sort, model=name) as answers:
-        found = find_photographs(sources)
+        found = find_photographs(sources, skip=sort)
         found = (p for p in found if p.path not in answers)
         for photograph, x, row in answer(found):
             answers.add(row, photograph)

@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from catdog_helpers.data.archive import IMAGES, is_clutter
-from catdog_helpers.prediction.photographs import printable
+from catdog_helpers.machine.failures import printable
 from catdog_helpers.scale.store import Store, require
 
 BLOCKS = 10_000  # units that Ray keeps account of, at most

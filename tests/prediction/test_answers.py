@@ -1,5 +1,9 @@
 """The table goes on where it was, and no other file is spoilt."""
 
+import csv
+import os
+
+import pandas as pd
 import pytest
 
 from catdog_helpers.prediction.answers import COLUMNS, Answers
@@ -76,7 +80,6 @@ class Photo:
         ("/x/a.jpg", "cat or dog", "cat or dog/a.jpg"),
         ("p.zip/../../../a.jpg", "cat", "cat/a.jpg"),
         ("..", "../../etc", "_.._etc/_"),
-        ("https://a.b/c.jpg?d=e/f", "cat", "cat/f"),
         ("C:\\x\\a.jpg", "cat", "cat/a.jpg"),
         (f"{'a' * 300}.jpg", "cat", f"cat/{'a' * 146}.jpg"),
         (f"{'猫' * 83}.jpg", "cat", f"cat/{'猫' * 48}.jpg"),
@@ -85,7 +88,7 @@ class Photo:
 def test_copies_stay_inside_the_folder(tmp_path, path, verdict, expected):
     with Answers(None, tmp_path / "out", model="m") as answers:
         answers.add(ROW | {"verdict": verdict}, Photo(path, b"pixels"))
-    (found,) = (p for p in tmp_path.rglob("*") if p.is_file())
+    (found,) = (p for p in tmp_path.rglob("[!.]*") if p.is_file())
     assert found == tmp_path / "out" / expected
     assert found.read_bytes() == b"pixels"
 
@@ -95,3 +98,100 @@ def test_what_is_gone_when_it_is_copied_is_said(tmp_path):
     with Answers(None, tmp_path, model="m") as answers:
         answers.add(row, Photo("a.jpg", None))
     assert row["error"] == "not copied: gone"
+
+
+FORMULAS = ["=1+1.jpg", "@S(1).jpg", "+1.jpg", "-1.jpg", "\t=1.jpg", "＝1.jpg"]
+
+
+@pytest.mark.parametrize("name", [*FORMULAS, "'=1.jpg"])
+def test_no_cell_is_run_by_a_spreadsheet(tmp_path, name):
+    write(tmp_path / "t.csv", [name])
+    with (tmp_path / "t.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file))[1][0] == f"'{name}"
+    with Answers(tmp_path / "t.csv", None, model="m") as answers:
+        assert name in answers
+        assert f"'{name}" not in answers
+
+
+@pytest.mark.parametrize("cell", ["class", "verdict", "error"])
+def test_every_cell_is_guarded(tmp_path, cell):
+    with Answers(tmp_path / "t.csv", None, model="m") as answers:
+        answers.add(ROW | {"path": "a.jpg", cell: "=cmd"}, None)
+    assert ",'=cmd," in (tmp_path / "t.csv").read_text("utf-8")
+
+
+def test_a_byte_order_mark_only_where_a_name_needs_it(tmp_path):
+    table = tmp_path / "t.csv"
+    write(table, ["a.jpg"])
+    assert table.read_bytes().startswith(b"path,")
+    write(table, ["a.jpg", "猫.jpg"])
+    assert table.read_bytes().startswith(b"\xef\xbb\xbfpath,")
+    write(table, ["a.jpg", "猫.jpg", "b.jpg"])
+    assert table.read_bytes().count(b"\xef\xbb\xbf") == 1
+    assert len(pd.read_csv(table).path) == 3
+
+
+def test_a_row_that_failed_is_replaced_when_it_is_tried_again(tmp_path):
+    table = tmp_path / "t.csv"
+    with Answers(table, None, model="m") as answers:
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            error = "" if name == "b.jpg" else "half synced"
+            answers.add(ROW | {"path": name, "error": error}, None)
+    with Answers(table, None, model="m") as answers:
+        assert "a.jpg" not in answers
+        assert "b.jpg" in answers
+        answers.add(ROW | {"path": "a.jpg"}, None)
+    rows = pd.read_csv(table).fillna("")
+    # What did not come again keeps its row.
+    assert dict(zip(rows.path, rows.error, strict=True)) == {
+        "a.jpg": "",
+        "b.jpg": "",
+        "c.jpg": "half synced",
+    }
+
+
+def test_a_kill_before_the_replaced_row_is_removed_leaves_no_double(tmp_path):
+    table = tmp_path / "t.csv"
+    answers = Answers(table, None, model="m")
+    answers.add(ROW | {"path": "a.jpg", "error": "half synced"}, None)
+    answers.add(ROW | {"path": "a.jpg"}, None)
+    answers.locks.close()  # as a kill leaves it
+    assert table.read_text().count("a.jpg") == 2
+    write(table, ["a.jpg"])
+    assert table.read_text().count("a.jpg") == 1
+    assert "half synced" not in table.read_text()
+
+
+@pytest.mark.parametrize("kind", ["table", "folder"])
+def test_a_second_process_is_refused(tmp_path, kind):
+    place = tmp_path / "place"
+    given = (place, None) if kind == "table" else (None, place)
+    with (
+        Answers(*given, model="m"),
+        pytest.raises(OSError, match=r"another `predict`.*Received: .*place"),
+    ):
+        Answers(*given, model="m")
+    Answers(*given, model="m").__exit__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes")
+def test_a_table_that_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for place in (tmp_path / "pipe.csv", tmp_path, "/dev/null"):
+        with pytest.raises(OSError, match=r"`csv` must be a file.*Received"):
+            Answers(place, None, model="m")
+
+
+def test_a_table_behind_a_link_stays_there(tmp_path):
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    write(tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text("utf-8").count("a.jpg") == 1
+
+
+def test_what_a_kill_left_among_the_copies_is_removed(tmp_path):
+    (tmp_path / "cat").mkdir()
+    left = tmp_path / "cat" / ".a.0123456789ab.partial.jpg"
+    left.write_bytes(b"half")
+    Answers(None, tmp_path, model="m").__exit__()
+    assert not left.exists()

@@ -5,6 +5,7 @@ import os
 import stat
 import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -36,6 +37,14 @@ def test_a_folder_is_searched_in_order(folder):
     names = ["a/1.JPG", "a/2.jpg", "a/x/3.webp", "b.png", "c/4.png"]
     assert paths(folder) == [f"{folder}/{name}" for name in names]
     assert paths(f"{folder}/a/x/") == [f"{folder}/a/x/3.webp"]
+
+
+def test_a_photograph_without_its_extension_is_found(folder):
+    (folder / "c" / "1.jpg_large").write_bytes(png())
+    assert paths(folder / "c") == [
+        f"{folder}/c/1.jpg_large",
+        f"{folder}/c/4.png",
+    ]
 
 
 def test_patterns(folder):
@@ -154,3 +163,65 @@ def test_what_upload_buttons_give():
         (found,) = find_photographs(value)
         assert (found.path, found.read()) == ("a.png", png())
     assert list(find_photographs(())) == list(find_photographs({})) == []
+
+
+def test_open_files_and_arrays_are_one_photograph_each(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(7))
+    with (tmp_path / "a.png").open("rb") as file:
+        for source in (file, [io.BytesIO(png(7))], bytearray(png(7))):
+            (found,) = find_photographs(source)
+            assert found.read() == png(7)
+    pixels = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    (one,) = find_photographs(pixels[0])
+    assert np.array_equal(one.read(), pixels[0])
+    assert [p.path for p in find_photographs(pixels)] == [
+        "photograph 1",
+        "photograph 2",
+    ]
+    with (tmp_path / "a.png").open("rb") as file:
+        assert paths(file) == [str(tmp_path / "a.png")]
+    assert paths(("up.png", png())) == ["up.png"]
+
+
+def test_a_zip_as_an_open_file_is_searched(tmp_path):
+    file = make_zip(tmp_path / "p.zip", {"cat/1.png": png(1)})
+    with file.open("rb") as opened:
+        assert paths(opened) == [f"{file}/cat/1.png"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        7,
+        [None],
+        io.StringIO("text"),
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        [np.zeros((4, 4, 3), np.float32)],
+        ("a.png", "b.png", 3),
+        np.zeros((), np.uint8),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_one_line(source):
+    with pytest.raises(TypeError, match=r"must be .*Received: ") as caught:
+        list(find_photographs(source))
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_no_table_can_hold_get_escapes():
+    (found,) = find_photographs(("a\udce9\ud800.png", png()))
+    assert found.path.encode("utf-8") == b"a\\udce9\\ud800.png"
+
+
+def test_the_folder_that_is_copied_to_is_not_searched(folder):
+    inside = folder / "a" / "x"
+    expected = [p for p in paths(folder) if "/x/" not in p]
+    assert paths(folder, skip=inside) == expected
+    for source in (folder, folder / "a", folder / "c"):
+        (found,) = find_photographs(source, skip=folder)
+        assert found.path == str(source)
+        with pytest.raises(ValueError, match="copied to this folder"):
+            found.read()
+    assert paths(folder, skip=folder / "none") == paths(folder)

@@ -7,11 +7,14 @@ import re
 import subprocess
 import sys
 import threading
+import time
+import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
 from PIL import Image
@@ -152,7 +155,7 @@ def test_exit_status_tells_of_an_unreadable_file(model_path, photos):
 def test_table_holds_the_same_lines(model_path, photos, tmp_path):
     path = tmp_path / "answers.csv"
     run("--model", model_path, "--csv", path, photos)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["path", "class", "probability", "verdict", "error", "model"]
     assert list(rows[0]) == columns
@@ -192,29 +195,162 @@ def test_a_table_that_cannot_be_written_is_said(model_path, tmp_path):
     assert str(tmp_path) in error
 
 
-@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "a.jpg"]])
-def test_wrong_arguments_show_the_usage(arguments):
-    error = io.StringIO()
-    with redirect_stderr(error), pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage: python -m catdog_helpers" in error.getvalue()
+@pytest.mark.parametrize(
+    ("called", "program"),
+    [
+        ("/x/bin/catdog", "catdog"),
+        ("/x/__main__.py", f"{Path(sys.executable).name} -m catdog_helpers"),
+    ],
+)
+def test_usage_and_help_name_the_program_as_called(
+    called, program, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", [called])
+    for arguments in ([], ["predict"], ["predict", "a.jpg"], ["train"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert f"usage: {program} " in capsys.readouterr().err
+    for command in ("predict", "export"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        text = capsys.readouterr().out
+        example = text.partition("example:")[2].partition("exit")[0]
+        assert f"  {program} {command} " in example
+        assert "130  stopped by Ctrl-C" in text
 
 
-def test_the_module_runs_as_a_program(model_path, photos):
-    file = photos / "Föhn 猫.png"
-    command = [sys.executable, "-m", "catdog_helpers", "predict", "--model"]
-    done = subprocess.run(
-        [*command, model_path, file, photos / "empty.png"],
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    expected = f"catdog-helpers {project['project']['version']}\n"
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5"])
+def test_a_wrong_option_is_named_as_it_is_typed(number, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "--model", "a.keras", "--batch-size", number, "a.jpg"])
+    assert "--batch-size: must be a whole" in capsys.readouterr().err
+    common = ["export", "--model", "a.keras", "--to", "a", "--format", "onnx"]
+    for option in (["--int8"], ["--runtime", "dist"]):
+        assert main([*common, *option]) == 2
+        assert f"export: {option[0]} needs --fo" in capsys.readouterr().err
+
+
+def program(*arguments, **options) -> subprocess.CompletedProcess:
+    """Run the command as a program of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "catdog_helpers", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
-        encoding="utf-8",
+        **options,
     )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    first, second = done.stdout.splitlines()
-    assert first.startswith(f"{file}\tred\t")
-    assert "\tunreadable\t" in second
+
+
+def test_a_good_run_has_no_line_on_standard_error(model_path, photos):
+    """And an output that is not UTF-8 gets an escape for what it lacks."""
+    file = photos / "Föhn 猫.png"
+    encoding = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = program("predict", "--model", model_path, file, env=encoding)
+    assert done.stderr == b""
+    assert done.returncode == 0
+    path = f"{photos}/Föhn \\u732b.png".encode("latin-1")
+    assert done.stdout.startswith(path + b"\tred\t0.9")
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_an_output_that_is_closed_stops_it_without_a_word(model_path, photos):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "catdog_helpers", "predict", photos]
+        + ["--model", model_path],
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_stream_does_no_harm(
+    closed, model_path, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, closed, None)  # as `>&-` and `2>&-` leave it
+    table, model = str(tmp_path / "t.csv"), str(model_path)
+    assert main(["predict", "--model", model, "--csv", table, str(photos)]) == 1
+    assert len(pd.read_csv(table)) == 5
+
+
+@pytest.mark.parametrize("table", [[], ["--csv", "t.csv"]])
+def test_ctrl_c_before_the_model_is_there_is_one_line(
+    table, model_path, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("catdog_helpers.machine.backend.use_backend", stop)
+    arguments = ["predict", "--model", str(model_path), *table, "a.png"]
+    assert main(arguments) == 130
+    goes_on = "; the same command goes on" if table else ""
+    assert capsys.readouterr().err == f"predict: stopped{goes_on}\n"
+
+
+def test_a_name_cannot_forge_a_line(model_path, tmp_path):
+    name = "a\tcat\t1.0000\nb\x1b[2J\u2028c\u202egpj.png"
+    file = paint(tmp_path / name, "red")
+    table = tmp_path / "t.csv"
+    status, lines, _ = run("--model", model_path, "--csv", table, file)
+    assert status == 0
+    (line,) = lines
+    shown = r"a\tcat\t1.0000\nb\x1b[2J\u2028c\u202egpj.png"
+    assert line.split("\t")[:2] == [f"{tmp_path}/{shown}", "red"]
+    *_, error = run("--model", model_path, "--csv", tmp_path / name, file)
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+
+
+def test_a_line_says_whose_probability_it_is(model_path, tmp_path):
+    file = tmp_path / "a.png"
+    Image.new("RGB", (20, 20), (5, 250, 245)).save(file)
+    _, (line,), _ = run("--model", model_path, file)
+    assert re.fullmatch(r".*\tblue or green\tgreen 0\.[567]\d{3}", line)
+
+
+def test_a_file_that_was_half_synced_is_tried_again(model_path, tmp_path):
+    table, file = tmp_path / "t.csv", tmp_path / "in" / "a.png"
+    paint(file, "red")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:40])
+    command = ["--model", model_path, "--csv", table, tmp_path / "in"]
+    for _ in range(2):
+        status, (line,), _ = run(*command)
+        assert status == 1
+        assert "unreadable" in line
+    file.write_bytes(whole)
+    status, lines, error = run(*command)
+    assert (status, len(lines)) == (0, 1)
+    assert "goes on: 1 new rows" in error
+    with table.open(newline="", encoding="utf-8") as opened:
+        assert [row["class"] for row in csv.DictReader(opened)] == ["red"]
+
+
+def test_two_runs_on_one_table_are_one_table(model_path, tmp_path):
+    file = paint(tmp_path / "a.png", "red")
+    table = tmp_path / "t.csv"
+    rows = predict(model_path, [file] * 9, csv=table, batch_size=1)
+    next(rows)
+    status, lines, error = run("--model", model_path, "--csv", table, file)
+    assert (status, lines) == (2, [])
+    assert "another `predict` writes to it" in error
+    assert error.count("\n") == 1
+    rows.close()
+    assert run("--model", model_path, "--csv", table, file)[0] == 0
 
 
 def test_between_two_classes_both_are_named(model_path):
@@ -304,7 +440,7 @@ def test_too_little_memory_is_said_and_what_was_answered_is_kept(
     assert status == 2
     assert error.count("\n") == 1
     assert "4 images at a time" in error
-    assert "a batch size of 2" in error
+    assert "try --batch-size 2" in error
     assert len(table.read_text("utf-8").splitlines()) == 1 + 4
 
 
@@ -343,7 +479,7 @@ def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
     for _ in range(2):
         status, *_ = run("--model", model_path, "--sort", out, folder)
         assert status == 1
-    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*"))
+    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("[!.]*.*"))
     assert len(names) == 4
     assert [re.sub("-[0-9a-f]{12}", "-#", name) for name in names] == [
         "blue/x-#.png",
@@ -373,6 +509,37 @@ def test_a_run_that_was_killed_goes_on(model_path, tmp_path):
     assert paths == sorted(map(str, folder.iterdir()))
 
 
+@pytest.mark.slow
+def test_kills_at_any_moment_leave_one_row_and_copy_each(model_path, tmp_path):
+    folder, table, out = tmp_path / "in", tmp_path / "t.csv", tmp_path / "out"
+    for i in range(300):
+        paint(folder / f"{i}.png", "red")
+    command = [sys.executable, "-m", "catdog_helpers", "predict", folder]
+    command += ["--model", model_path, "--csv", table, "--sort", out]
+    for kill in range(4):
+        before = table.stat().st_size if table.exists() else 0
+        process = subprocess.Popen(
+            list(map(str, [*command, "--batch-size", "1"])),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        # It is killed in the middle of a row, not while it starts.
+        while process.poll() is None:
+            if table.exists() and table.stat().st_size > before + 100:
+                time.sleep(0.03 * kill)
+                process.kill()
+                break
+            time.sleep(0.005)
+        process.wait()
+    done = program(*command[3:])
+    assert done.returncode == 0, done.stderr
+    expected = sorted(map(str, folder.iterdir()))
+    assert sorted(pd.read_csv(table).path) == expected
+    copies = [path.name for path in out.rglob("*") if path.is_file()]
+    names = [path.name for path in folder.iterdir()]
+    assert sorted(copies) == sorted([*names, ".lock"])
+
+
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
 def test_a_name_that_is_no_utf8_is_written_and_known_again(
     model_path, tmp_path
@@ -391,10 +558,19 @@ def test_a_name_that_is_no_utf8_is_written_and_known_again(
     assert "0 new rows" in error
 
 
-def test_an_address_is_not_fetched(model_path):
-    status, lines, _ = run("--model", model_path, "https://127.0.0.1/c.jpg")
+def test_copies_are_not_read_again(model_path, tmp_path):
+    folder = tmp_path / "in"
+    for i, color in enumerate(COLORS):
+        paint(folder / "z" / f"{i}.png", color)
+    for _ in range(2):
+        command = ["--model", model_path, "--sort", folder / "sorted", folder]
+        status, lines, _ = run(*command, "--batch-size", 1)
+        assert (status, len(lines)) == (0, 3)
+    status, lines, _ = run("--model", model_path, "--sort", folder, folder)
     assert status == 1
-    assert "addresses are not fetched" in lines[0]
+    assert lines == [
+        f"{folder}\tunreadable\tphotographs are copied to this folder"
+    ]
 
 
 MANY = """
