@@ -1,12 +1,44 @@
-"""Decide what becomes of memory that the process has freed."""
+"""Share memory among threads; decide what becomes of freed memory."""
 
 import ctypes
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # glibc's malloc.h, mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+class Budget:
+    """A number of bytes that threads share; who needs more than is free waits.
+
+    Args:
+        n_bytes: How many there are.
+    """
+
+    def __init__(self, n_bytes: int):
+        self._whole = self._free = n_bytes
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, n_bytes: int) -> Iterator[None]:
+        """Hold bytes during a `with` block, as soon as so many are free.
+
+        Args:
+            n_bytes: How many; more than the whole budget is the whole of it.
+        """
+        n_bytes = min(n_bytes, self._whole)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= n_bytes)
+            self._free -= n_bytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += n_bytes
+                self._changed.notify_all()
 
 
 def keep_freed_memory() -> None:
