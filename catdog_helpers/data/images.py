@@ -105,6 +105,10 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     if not one_scan:  # else `to_square` knows at which scale it is decoded
         check_size(image.size)
     image.info["one_scan"] = one_scan
+    # HEIC has properties that turn it when it is decoded, and EXIF repeats
+    # them; a converter that writes EXIF only has not turned the pixels.
+    boxes = data[: data.find(b"mdat")]
+    image.info["is_turned"] = b"irot" in boxes or b"imir" in boxes
     return image
 
 
@@ -228,6 +232,8 @@ def _orientation(image: Image.Image) -> int:
     if exif:
         check_tags(exif[6:] if exif.startswith(b"Exif\0\0") else exif)
     value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if image.format == "HEIF" and not image.info["is_turned"]:
+        value = image.info.get("original_orientation")
     return value if value in TURNS else 1
 
 
@@ -298,6 +304,6 @@ def _why_no_image(data: bytes, kind: str) -> str:
         return "empty file (0 bytes)"
     if is_web_page(data[:100]):
         return "a web page, not an image"
-    if kind in FORMATS:
+    if kind in (*FORMATS, "HEIF"):
         return f"damaged header of a {kind} file"
     return f"not an image of a known format ({', '.join(FORMATS)}, HEIC)"

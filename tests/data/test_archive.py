@@ -12,6 +12,7 @@ import pytest
 
 from catdog_helpers.data import archive
 from catdog_helpers.data.archive import MARKER, is_complete, unpack
+from catdog_helpers.machine.files import sha256_of
 
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
 
@@ -69,7 +70,7 @@ def test_images_and_documents_come_whole(tmp_path, kind):
     assert unpacked(folder) == kept
     marker = json.loads((folder / MARKER).read_text())
     assert marker == {
-        "made_from": {path.name: archive.sha256_of(path)},
+        "made_from": {path.name: sha256_of(path)},
         "files": len(kept),
         "bytes": sum(map(len, kept.values())),
     }
@@ -237,7 +238,7 @@ def test_same_name_twice(tmp_path):
         warnings.simplefilter("ignore")
         file.writestr("Cat/1.jpg", b"1")
         file.writestr("Cat/1.jpg", b"2")
-    with pytest.raises(OSError, match="exists"):
+    with pytest.raises(ValueError, match="exists: Cat/1.jpg.* unpack it"):
         unpack([path], tmp_path / "images")
     assert not (tmp_path / "images").exists()
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from hostile_server import hang, hang_after, reply, serve, status
 
-from catdog_helpers.data import archive, download
+from catdog_helpers.data import download
 from catdog_helpers.data.layout import index_images
 from catdog_helpers.data.sources import (
     NAMES,
@@ -24,6 +25,7 @@ from catdog_helpers.data.sources import (
     dataset_dir,
     fetch,
 )
+from catdog_helpers.machine.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:No SHA-256 is known")
@@ -57,7 +59,7 @@ HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 def tree(folder):
     """Return hash by path of all files below a folder, but the lock."""
     return {
-        path.relative_to(folder).as_posix(): archive.sha256_of(path)
+        path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
@@ -421,7 +423,7 @@ def child(data, before=lambda: None):
 
 def tree(data):
     return {
-        path.relative_to(data).as_posix(): archive.sha256_of(path)
+        path.relative_to(data).as_posix(): sha256_of(path)
         for path in sorted(Path(data).rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
@@ -524,13 +526,13 @@ def test_two_processes_do_the_work_once(tmp_path):
 
 
 def test_full_disk_is_told_before_the_start(tmp_path, monkeypatch):
-    usage = archive.shutil.disk_usage(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
     path = tmp_path / "pets.zip"
     path.write_bytes(BODY)
     for n_bytes in (100 * 2**20, 200 * 2**20 + len(BODY) // 2):
         small = usage._replace(free=n_bytes)
         with monkeypatch.context() as patch:
-            patch.setattr(archive.shutil, "disk_usage", lambda _, s=small: s)
+            patch.setattr(shutil, "disk_usage", lambda _, s=small: s)
             with serve(WHOLE) as server:
                 url = f"{server.address}/pets.zip"
                 for dataset in (url, path):

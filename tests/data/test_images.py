@@ -210,7 +210,7 @@ WHOLE = {
         (WHOLE["JPEG"][:100], "damaged header|not an image"),
         (WHOLE["PNG"][:20], "damaged header|not an image"),
         *((page, "a web page, not an image") for page in PAGES),
-        (b"\0\0\0\x18ftypheic" + bytes(99), "damaged header"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "damaged header of a HEIF"),
         (b"a letter to my cat", "not an image of a known format"),
         (bytes(1000), "not an image of a known format"),
         (encode(PICTURE, "PPM"), "not an image of a known format"),
@@ -410,7 +410,7 @@ def test_jpegs_of_phones_are_read_at_a_smaller_scale(size):
     array = read_image(encode(image, "JPEG"), 64)
     assert difference(array, 200) < 2
     if size[0] > 10_000:
-        with pytest.raises(ValueError, match="too large: .* at most"):
+        with pytest.raises(ValueError, match="too large|too many scans"):
             read_image(segments_of_progressive(size), 64)
 
 
