@@ -1,7 +1,5 @@
 """What is measured on: real photographs beside the checkout, or drawings."""
 
-import functools
-import runpy
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -93,15 +91,8 @@ def _unpack(folder: Path, n: int):
 
 def _draw(folder: Path, n: int):
     drawn = folder.with_name("drawn")
-    _draw_sample()(drawn, n_per_class=-(-n // 2), image_size=448)
+    draw_sample(drawn, n_per_class=-(-n // 2), image_size=448)
     for path in sorted(drawn.rglob("*.png")):
         target = folder / path.relative_to(drawn).with_suffix(".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.open(path).save(target, quality=90)
-
-
-@functools.cache
-def _draw_sample():
-    return runpy.run_path(str(ROOT / "catdog_helpers/data/sample/draw.py"))[
-        "draw_sample"
-    ]

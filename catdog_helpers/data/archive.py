@@ -57,8 +57,8 @@ def unpack(archives: list[Path], folder: Path) -> Path:
                 _extract(archive, temporary)
             if not _count(temporary)["files"]:
                 raise ValueError(
-                    f"There are no images in it. Received: {archives[-1]}. Pack "
-                    "the photographs themselves, one folder a class."
+                    f"It has no images. Received: {archives[-1]}. Pack the "
+                    "photographs themselves, one folder a class."
                 )
     return folder
 
@@ -119,15 +119,16 @@ def is_archive(path: Path) -> bool:
     return bool(tar) or zipfile.is_zipfile(path)
 
 
-def is_bomb(size: int, packed: int, most: int = MAX_BYTES) -> bool:
-    """Return whether so many bytes cannot be images of so few.
+def is_bomb(size: int, packed: int, most: int, spare: int = 2**26) -> bool:
+    """Return whether so many bytes cannot be images packed into so few.
 
     Args:
         size: Number of bytes unpacked, or claimed.
-        packed: Number of bytes they are packed in.
-        most: Number of bytes that is too much in any case.
+        packed: Number of bytes that they are packed into.
+        most: Number of bytes above which it is always one.
+        spare: Number of bytes that are never too many by their ratio alone.
     """
-    return size > most or size > MAX_RATIO * packed + 2**26
+    return size > most or size > MAX_RATIO * packed + spare
 
 
 def zip_members(file: zipfile.ZipFile) -> Iterator[tuple]:
@@ -158,7 +159,7 @@ def zip_members(file: zipfile.ZipFile) -> Iterator[tuple]:
 
 def is_wanted(path: PurePosixPath) -> bool:
     """Return whether a file is an image or a document, by its name."""
-    wanted = path.name.lower().endswith(IMAGES + DOCUMENTS)
+    wanted = path.name.lower().endswith(IMAGES + (*DOCUMENTS, ".csv"))
     return wanted and not any(is_clutter(part) for part in path.parts)
 
 
@@ -256,7 +257,7 @@ class _Guarded:
         return self._file.seek(at)
 
     def _check(self, at: int) -> None:
-        if is_bomb(at, self._packed):
+        if is_bomb(at, self._packed, MAX_BYTES):
             raise ValueError("it holds more than any archive of images")
 
 

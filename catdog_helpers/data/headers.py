@@ -109,7 +109,9 @@ def check_header(data: bytes) -> str:
         _check_png(data)
     elif kind == "TIFF":
         check_tags(data)
-    elif kind == "BMP" and data[30:31] in (b"\1", b"\2") and len(data) > MAX_RUNS:
+    elif (
+        kind == "BMP" and data[30:31] in (b"\1", b"\2") and len(data) > MAX_RUNS
+    ):
         raise Refused(f"too many runs: a BMP of {len(data):,} bytes with RLE")
     return kind
 
@@ -186,7 +188,8 @@ def check_size(size: tuple[int, int], most: int = MAX_PIXELS) -> None:
     """
     if prod(size) > most:
         raise Refused(
-            f"too large: {size[0]} x {size[1]} pixels, at most {most:,} are read"
+            f"too large: {size[0]} x {size[1]} pixels, "
+            f"at most {most:,} are read"
         )
 
 

@@ -26,7 +26,7 @@ from catdog_helpers.data.headers import (
     is_web_page,
 )
 from catdog_helpers.machine.failures import first_line
-from catdog_helpers.machine.memory import Budget
+from catdog_helpers.machine.memory import Budget, give_back_freed_memory
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 DECODER = 1  # raise it when the same file would give other pixels
@@ -36,6 +36,7 @@ SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "LA": 4, "PA": 4}
 FORMAT_BYTES = {"WEBP": 16, "AVIF": 12, "HEIF": 12, "TIFF": 8}
 IN_FLIGHT = Budget(320 * 2**20)  # bytes of all pictures that are being decoded
+LARGE = 32 * 2**20
 TILE = 2048  # side of what is converted at a time, in pixels
 # What undoes each EXIF orientation
 TURNS = {
@@ -162,7 +163,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def to_square(image: Image.Image, image_size: int) -> Image.Image:
-    """Decode an opened photograph and resize it.
+    """Decode an opened photograph, resize it, and close it.
 
     Args:
         image: What `open_image` returned.
@@ -180,8 +181,14 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
         image.draft(None, (image_size, image_size))
         if image.info.get("one_scan"):
             check_size(image.size)
-        with IN_FLIGHT.hold(_bytes_to_decode(image, n_pixels)):
-            return _decode(image, image_size)
+        n_bytes = _bytes_to_decode(image, n_pixels)
+        with IN_FLIGHT.hold(n_bytes):
+            try:
+                return _decode(image, image_size)
+            finally:
+                image.close()
+                if n_bytes > LARGE:  # else each thread's heap keeps it
+                    give_back_freed_memory()
     except Refused:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ...

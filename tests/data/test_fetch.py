@@ -18,6 +18,7 @@ from hostile_server import hang, hang_after, reply, serve, status
 
 from catdog_helpers.data import download
 from catdog_helpers.data.layout import index_images
+from catdog_helpers.data.sample import draw
 from catdog_helpers.data.sources import (
     NAMES,
     PLACES,
@@ -314,14 +315,15 @@ def test_sample_is_drawn_once_and_anew_when_its_code_changes(
 ):
     scripts = tmp_path / "scripts"
     scripts.mkdir()
-    code = (
-        "def draw_sample(folder):\n"
-        "    for name in ('cat', 'dog'):\n"
-        "        (folder / name).mkdir()\n"
-        "        (folder / name / '1.png').write_bytes(b'drawn')\n"
-    )
-    (scripts / "draw.py").write_text(code)
+    (scripts / "draw.py").write_text("")
     (scripts / "figures.txt").write_text("first")
+
+    def draw_sample(folder):
+        for name in ("cat", "dog"):
+            (folder / name).mkdir()
+            (folder / name / "1.png").write_bytes(b"drawn")
+
+    monkeypatch.setattr(draw, "draw_sample", draw_sample)
     monkeypatch.setattr("catdog_helpers.data.sources.SAMPLE", scripts)
     folder = fetch("sample", tmp_path)
     times = {p: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
@@ -353,6 +355,38 @@ def test_local_archive_is_unpacked_elsewhere(tmp_path):
     with pytest.warns(UserWarning, match="set aside"):
         assert fetch(path, tmp_path / "data") == folder
     assert len(list((tmp_path / "data").rglob("*.jpg"))) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("labels.xlsx", b"PK\3\4" + bytes(99), "is a table: save it as CSV"),
+        ("labels.tsv", b"path\tlabel\n", "is a table: save it as CSV"),
+        ("cat.jpg", b"\xff\xd8\xff\xe0" + bytes(99), "is one photograph"),
+        ("pets.zip", b"Rar!\x1a\x07", "is neither a zip nor a tar"),
+    ],
+)
+def test_a_file_of_the_users_is_never_to_be_deleted(
+    tmp_path, name, data, reason
+):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=reason) as caught:
+        fetch(path, tmp_path / "data")
+    assert "delete" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_in_an_archive_is_used(tmp_path):
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    with zipfile.ZipFile(path, "a") as file:
+        rows = [f"Cat/{i}.jpg,a" for i in (0, 2)] + ["Dog/1.jpg,b"]
+        file.writestr("Pets/labels.csv", "\n".join(["path,label", *rows]))
+    found = fetch(path, tmp_path / "data")
+    assert found.name == "labels.csv"
+    assert sorted(index_images(found)["class"]) == ["a", "a", "b"]
+    assert fetch(path, tmp_path / "data") == found
 
 
 @pytest.mark.parametrize(
@@ -389,6 +423,7 @@ sys.stderr = open(os.devnull, "w")
 from catdog_helpers.data import archive
 from catdog_helpers.data import download
 from catdog_helpers.data import sources
+from catdog_helpers.machine.files import sha256_of
 download.BACKOFF = 0.01
 dataset, root, how, seed = *sys.argv[1:4], int(sys.argv[4])
 

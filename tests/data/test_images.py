@@ -471,7 +471,7 @@ def test_fewer_bits_in_sixteen_are_refused_instead_of_black(bits):
     values = ((2**bits - 1) * RAMP).astype("u2")
     for file_format in ("PNG", "TIFF"):
         data = encode(Image.fromarray(np.tile(values, (64, 1))), file_format)
-        with pytest.raises(ValueError, match=f"16 bits, of which it uses {bits}"):
+        with pytest.raises(ValueError, match=f"it uses {bits}"):
             read_image(data, 8)
 
 
@@ -518,7 +518,8 @@ def test_heic_is_read_upright(heif, orientation):
     assert difference(read_image(data, SIDE), expected) < 6
 
 
-BRANDS = "heic heix hevc hevx heim heis hevm hevs mif1 msf1".split()
+BRANDS = ["heic", "heix", "hevc", "hevx", "heim", "heis", "hevm", "hevs"]
+BRANDS += ["mif1", "msf1"]
 
 
 @pytest.mark.parametrize("brand", BRANDS)
