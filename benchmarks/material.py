@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 import catdog_helpers as ch
+from catdog_helpers.data.sample.draw import draw_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
