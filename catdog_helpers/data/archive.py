@@ -1,18 +1,12 @@
 """Unpack archives of images: whole, inside their folder, or not at all."""
 
-import bz2
 import errno
-import gzip
 import hashlib
 import json
-import lzma
 import shutil
-import stat
-import tarfile
 import uuid
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -20,13 +14,18 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from tqdm import tqdm
 
 from catdog_helpers.data.headers import format_of, is_web_page
+from catdog_helpers.data.members import (
+    is_archive,
+    is_bomb,
+    open_tar,
+    zip_members,
+)
 from catdog_helpers.data.walk import DOCUMENTS, IMAGES, is_clutter
 from catdog_helpers.machine.files import require_space, sha256_of
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MARKER = ".complete.json"  # in a finished folder: made from what, how much
-MAX_FILES, MAX_BYTES, MAX_RATIO = 1_000_000, 50 * 2**30, 100
-MAX_READ = 2**18  # bytes of a tar's header, which tarfile reads at once
+MAX_FILES, MAX_BYTES = 1_000_000, 50 * 2**30
 MAX_NAME = 255  # bytes of a file's name, on nearly every disk
 # The archive's fault, although the disk refuses it
 UNFIT = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
@@ -112,51 +111,6 @@ def find_problem(path: Path, size: int | None, sha256: str | None) -> str:
     return "" if is_archive(path) else "neither a zip nor a tar"
 
 
-def is_archive(path: Path) -> bool:
-    """Return whether a file is a zip or a tar, without reading all of it."""
-    if tar := _open_tar(path):
-        tar.close()
-    return bool(tar) or zipfile.is_zipfile(path)
-
-
-def is_bomb(size: int, packed: int, most: int, spare: int = 2**26) -> bool:
-    """Return whether so many bytes cannot be images packed into so few.
-
-    Args:
-        size: Number of bytes unpacked, or claimed.
-        packed: Number of bytes that they are packed into.
-        most: Number of bytes above which it is always one.
-        spare: Number of bytes that are never too many by their ratio alone.
-    """
-    return size > most or size > MAX_RATIO * packed + spare
-
-
-def zip_members(file: zipfile.ZipFile) -> Iterator[tuple]:
-    """Yield name and member of each regular file of a zip.
-
-    Zips made by macOS hold UTF-8 without saying so; in others without that
-    sign, names are in the code page of the machine that made them.
-    """
-    foreign = []
-    for member in file.infolist():
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG) or member.is_dir():
-            continue
-        name = member.filename
-        if not member.flag_bits & 0x800 and not name.isascii():
-            try:
-                name = name.encode("cp437").decode("utf-8")
-            except UnicodeError:
-                foreign.append(name)
-        yield name, member
-    if foreign:
-        warnings.warn(
-            f"{len(foreign):,} names are in an old code page, read as cp437, "
-            f"such as {foreign[0]!r}: if that is wrong, pack them again",
-            stacklevel=2,
-        )
-
-
 def is_wanted(path: PurePosixPath) -> bool:
     """Return whether a file is an image or a document, by its name."""
     wanted = path.name.lower().endswith(IMAGES + (*DOCUMENTS, ".csv"))
@@ -217,7 +171,7 @@ def _write(source, size: int, folder: Path, path: PurePosixPath) -> bool:
 
 def _members(archive: Path) -> Iterator[tuple]:
     """Yield name, size and open file of each regular file of an archive."""
-    tar = _open_tar(archive)
+    tar = open_tar(archive)
     if not tar:
         with zipfile.ZipFile(archive) as file:
             for name, member in zip_members(file):
@@ -234,49 +188,6 @@ def _members(archive: Path) -> Iterator[tuple]:
             raise ValueError("it is cut short or damaged")
         while tar.fileobj.read(2**16):  # up to gzip's checksum
             pass
-
-
-class _Guarded:
-    """A file whose unpacked bytes, and single reads, are limited."""
-
-    def __init__(self, file, packed: int):
-        self._file, self._packed = file, packed
-        self.tell, self.close = file.tell, file.close
-
-    def read(self, size: int = -1) -> bytes:
-        """Read bytes; raise ValueError if there are too many."""
-        if not 0 <= size <= MAX_READ:
-            raise ValueError("it has a header larger than any archive's")
-        data = self._file.read(size)
-        self._check(self._file.tell())
-        return data
-
-    def seek(self, at: int) -> int:
-        """Go to a place; raise ValueError if it is too far."""
-        self._check(at)
-        return self._file.seek(at)
-
-    def _check(self, at: int) -> None:
-        if is_bomb(at, self._packed, MAX_BYTES):
-            raise ValueError("it holds more than any archive of images")
-
-
-def _open_tar(path: Path) -> tarfile.TarFile | None:
-    """Open a tar, plain or compressed; return None if it is something else."""
-    with path.open("rb") as file:
-        start = file.read(6)
-    openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-    found = [f for magic, f in openers.items() if start.startswith(magic)]
-    file = (found or [open])[0](path, "rb")
-    try:
-        guarded = _Guarded(file, path.stat().st_size)
-        return tarfile.open(fileobj=guarded, mode="r:")
-    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error):
-        file.close()
-        return None
-    except BaseException:
-        file.close()
-        raise
 
 
 def _safe_path(name: str) -> PurePosixPath:
