@@ -13,13 +13,13 @@ from PIL import (
     UnidentifiedImageError,
 )
 
+from catdog_helpers.data.formats import is_web_page
 from catdog_helpers.data.headers import (
     MAX_BYTES,
     Refused,
     check_header,
     check_size,
     has_one_scan,
-    is_web_page,
 )
 from catdog_helpers.data.pixels import (
     crop,

@@ -93,6 +93,7 @@ def _refuse_if_dark(highest: float) -> None:
 
 
 def to_rgb(image: Image.Image, white: int) -> Image.Image:
+    """Convert a tile to RGB; `white` is what `white_of` returned."""
     if image.mode in SIXTEEN_BIT or white == 1:
         # Pillow's own conversion would clip everything above 255 to white.
         values = np.asarray(image).astype(np.float32) / (white / 255)

@@ -18,7 +18,7 @@ from catdog_helpers.data.archive import (
     unpack,
 )
 from catdog_helpers.data.download import download, is_safe
-from catdog_helpers.data.headers import format_of
+from catdog_helpers.data.formats import format_of
 from catdog_helpers.machine.files import sha256_of
 from catdog_helpers.machine.persist import restore
 
