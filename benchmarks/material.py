@@ -1,13 +1,12 @@
 """What is measured on: real photographs beside the checkout, or drawings."""
 
-import functools
-import runpy
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 import catdog_helpers as ch
+from catdog_helpers.data.sample.draw import draw_sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -93,15 +92,8 @@ def _unpack(folder: Path, n: int):
 
 def _draw(folder: Path, n: int):
     drawn = folder.with_name("drawn")
-    _draw_sample()(drawn, n_per_class=-(-n // 2), image_size=448)
+    draw_sample(drawn, n_per_class=-(-n // 2), image_size=448)
     for path in sorted(drawn.rglob("*.png")):
         target = folder / path.relative_to(drawn).with_suffix(".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.open(path).save(target, quality=90)
-
-
-@functools.cache
-def _draw_sample():
-    return runpy.run_path(str(ROOT / "catdog_helpers/data/sample/draw.py"))[
-        "draw_sample"
-    ]

@@ -12,9 +12,10 @@ from sklearn.metrics import balanced_accuracy_score
 from catdog_helpers.bases import weights_name
 from catdog_helpers.data.runs import backup_run, load_run
 from catdog_helpers.machine.backend import versions
-from catdog_helpers.machine.costs import milliseconds_a_photograph, peak_memory
 from catdog_helpers.machine.files import read_json, replacing, write_json
+from catdog_helpers.machine.memory import peak_memory
 from catdog_helpers.machine.networks import leaves
+from catdog_helpers.machine.trials import milliseconds_a_photograph
 from catdog_helpers.results import OF_THE_SPLIT
 from catdog_helpers.saving import load_model, save_model
 from catdog_helpers.training import Checkpoint

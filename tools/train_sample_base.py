@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers
 from tqdm import tqdm
 
-import draw as sample
+from catdog_helpers.data.sample import draw as sample
 
 HERE = Path(sample.__file__).parent
 

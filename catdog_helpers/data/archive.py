@@ -1,9 +1,9 @@
 """Unpack archives of images: whole, inside their folder, or not at all."""
 
+import errno
+import hashlib
 import json
 import shutil
-import stat
-import tarfile
 import uuid
 import warnings
 import zipfile
@@ -13,18 +13,30 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm import tqdm
 
+from catdog_helpers.data.formats import format_of, is_web_page
+from catdog_helpers.data.members import (
+    is_archive,
+    is_bomb,
+    open_tar,
+    zip_members,
+)
 from catdog_helpers.data.walk import DOCUMENTS, IMAGES, is_clutter
 from catdog_helpers.machine.files import require_space, sha256_of
 
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MARKER = ".complete.json"  # in a finished folder: made from what, how much
-MAX_FILES, MAX_BYTES, MAX_RATIO = 1_000_000, 50 * 2**30, 100
+MAX_FILES, MAX_BYTES = 1_000_000, 50 * 2**30
+MAX_NAME = 255  # bytes of a file's name, on nearly every disk
+# The archive's fault, although the disk refuses it
+UNFIT = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 def unpack(archives: list[Path], folder: Path) -> Path:
     """Unpack the images and documents of zip or tar files into `folder`.
 
-    Regular files named like an image, a licence, a readme or an annotation
-    are written; links, hidden files and all else is left out.
+    Regular files that are images, by name or by their first bytes, or that
+    are named like a licence, a readme, an annotation or a list are written;
+    links, hidden files and everything else are left out.
 
     Args:
         archives: Paths of the files, plain or compressed.
@@ -42,6 +54,11 @@ def unpack(archives: list[Path], folder: Path) -> Path:
         with building(folder, made_from) as temporary:
             for archive in archives:
                 _extract(archive, temporary)
+            if not _count(temporary)["files"]:
+                raise ValueError(
+                    f"It has no images. Received: {archives[-1]}. Pack the "
+                    "photographs themselves, one folder a class."
+                )
     return folder
 
 
@@ -72,7 +89,7 @@ def building(folder: Path, made_from: dict[str, str]) -> Iterator[Path]:
 
 
 def is_complete(folder: Path, made_from: dict | None = None) -> bool:
-    """Tell if `folder` is as `building` left it (None: from whatever)."""
+    """Return whether `folder` is complete (None: made from anything)."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         source = marker.pop("made_from")
@@ -91,79 +108,86 @@ def find_problem(path: Path, size: int | None, sha256: str | None) -> str:
         return f"{found:,} bytes instead of {size:,}"
     if sha256 and (found := sha256_of(path)) != sha256:
         return f"SHA-256 {found} instead of {sha256}"
-    sound = tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
-    return "" if sound else "neither a zip nor a tar"
-
-
-def is_web_page(start: bytes) -> bool:
-    """Tell by its first bytes if a file is HTML."""
-    start = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return start.startswith((b"<!doctype", b"<html"))
+    return "" if is_archive(path) else "neither a zip nor a tar"
 
 
 def is_wanted(path: PurePosixPath) -> bool:
-    """Tell by its name if a file is an image or a document, not clutter."""
-    wanted = path.name.lower().endswith(IMAGES + DOCUMENTS)
+    """Return whether a file is an image or a document, by its name."""
+    wanted = path.name.lower().endswith(IMAGES + (*DOCUMENTS, ".csv"))
     return wanted and not any(is_clutter(part) for part in path.parts)
 
 
 def _count(folder: Path) -> dict[str, int]:
-    files = (p for p in folder.rglob("*") if is_wanted(p.relative_to(folder)))
+    files = (path for path in folder.rglob("*") if path.name != MARKER)
+    names = ((file, file.relative_to(folder).parts) for file in files)
+    files = (file for file, parts in names if not any(map(is_clutter, parts)))
     sizes = [file.stat().st_size for file in files if file.is_file()]
     return {"files": len(sizes), "bytes": sum(sizes)}
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    packed, total = archive.stat().st_size, 0
+    packed, total, inner, written = archive.stat().st_size, 0, [], 0
     require_space(folder.parent, packed)
     bar = tqdm(desc=archive.name, total=packed, unit="B", unit_scale=True)
     try:
         for n_files, (name, size, source) in enumerate(_members(archive), 1):
             total += size
-            cap = min(MAX_BYTES, MAX_RATIO * packed + 2**26)
-            if n_files > MAX_FILES or total > cap:
+            if n_files > MAX_FILES or is_bomb(total, packed, MAX_BYTES):
                 raise ValueError("it holds more than any archive of images")
+            path = _safe_path(name)
             with source:
-                _write(source, size, folder, _safe_path(name))
+                written += _write(source, size, folder, path)
+            inner += [name] if path.name.lower().endswith(ARCHIVES) else []
             bar.update(size)
+        if inner and not written:
+            raise ValueError(f"it holds archives, such as {inner[0]}")
     except Exception as error:  # zipfile and tarfile raise many kinds
-        if getattr(error, "errno", None):  # the disk, not the archive
+        number = getattr(error, "errno", None)
+        if number and number not in UNFIT:  # the disk, not the archive
             raise
+        reason = f"{error.strerror}: {name}" if number else error
         raise ValueError(
-            f"Cannot unpack this file. Received: {archive} ({error}). Put a "
-            "sound zip or tar in its place, or delete it to get it anew."
+            f"Cannot unpack this file. Received: {archive} ({reason}). Give a "
+            "sound zip or tar, or unpack it yourself and give the folder."
         ) from error
     finally:
         bar.close()
 
 
-def _write(source, size: int, folder: Path, path: PurePosixPath) -> None:
-    if is_wanted(path):
-        require_space(folder.parent, size)
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        with (folder / path).open("xb") as file:
-            shutil.copyfileobj(source, file)
+def _write(source, size: int, folder: Path, path: PurePosixPath) -> bool:
+    """Write a member if it is an image or a document; return whether."""
+    if any(map(is_clutter, path.parts)):
+        return False
+    start = source.read(64)
+    if not is_wanted(path) and not format_of(start):
+        return False
+    require_space(folder.parent, size)
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    with (folder / path).open("xb") as file:
+        file.write(start)
+        shutil.copyfileobj(source, file, 2**16)
+    return True
 
 
 def _members(archive: Path) -> Iterator[tuple]:
     """Yield name, size and open file of each regular file of an archive."""
-    if tarfile.is_tarfile(archive):  # asked first: a tar may end in a zip
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.isreg():
-                    yield member.name, member.size, tar.extractfile(member)
-            # A tar ends in zeros; tarfile takes any other end as well.
-            tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(512) != bytes(512):
-                raise ValueError("it is cut short or damaged")
-            while tar.fileobj.read(2**20):  # up to gzip's checksum
-                pass
+    tar = open_tar(archive)
+    if not tar:
+        with zipfile.ZipFile(archive) as file:
+            for name, member in zip_members(file):
+                yield name, member.file_size, file.open(member)
         return
-    with zipfile.ZipFile(archive) as file:
-        for member in file.infolist():
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind in (0, stat.S_IFREG) and not member.is_dir():
-                yield member.filename, member.file_size, file.open(member)
+    with tar:  # asked first: a tar may end in a zip
+        while member := tar.next():
+            tar.members.clear()  # else all are kept
+            if member.isreg():
+                yield member.name, member.size, tar.extractfile(member)
+        # A tar ends in zeros; tarfile takes any other end as well.
+        tar.fileobj.seek(tar.offset)
+        if tar.fileobj.read(512) != bytes(512):
+            raise ValueError("it is cut short or damaged")
+        while tar.fileobj.read(2**16):  # up to gzip's checksum
+            pass
 
 
 def _safe_path(name: str) -> PurePosixPath:
@@ -173,4 +197,15 @@ def _safe_path(name: str) -> PurePosixPath:
         raise ValueError(f"{name!r} would be written outside of its folder")
     # A name in an old encoding gets escapes, which any disk and CSV can hold.
     raw = name.encode("utf-8", "surrogateescape")
-    return PurePosixPath(raw.decode("utf-8", "backslashreplace"))
+    path = PurePosixPath(raw.decode("utf-8", "backslashreplace"))
+    return PurePosixPath(*map(_shorten, path.parts))
+
+
+def _shorten(name: str) -> str:
+    """Return a name that fits on a disk: its start, a hash and its suffix."""
+    raw = name.encode()
+    if len(raw) <= MAX_NAME:
+        return name
+    suffix = PurePosixPath(name).suffix[-8:]
+    start = raw[: MAX_NAME - 60].decode("utf-8", "ignore")
+    return f"{start}-{hashlib.sha256(raw).hexdigest()[:12]}{suffix}"

@@ -15,7 +15,9 @@ from requests.exceptions import SSLError
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from catdog_helpers.data import archive
+from catdog_helpers.data.archive import find_problem
+from catdog_helpers.data.formats import is_web_page
+from catdog_helpers.machine.files import require_space, sha256_of, write_text
 
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 ATTEMPTS, BACKOFF, MAX_WAIT = 5, 1.0, 60.0  # waits in seconds, each doubled
@@ -24,7 +26,7 @@ CHUNK, IN_BYTES = 2**16, {"unit": "B", "unit_scale": True}
 
 
 class GiveUp(RequestException):
-    """A failure that trying again will not mend."""
+    """A failure that another attempt cannot mend."""
 
 
 def download(
@@ -56,14 +58,14 @@ def download(
     known = sha256 or re.match("[0-9a-f]{64} |", _read(record))[0].strip()
     if not path.exists():
         _download_from_any(urls, path, size, known, room)
-    elif problem := archive.find_problem(path, size, known):
+    elif problem := find_problem(path, size, known):
         raise ValueError(
             f"This is not the file expected. Received: {path} ({problem}). "
             "Move it away to download it, or put the right one in its place."
         )
     if not known:
-        known = archive.sha256_of(path)
-        record.write_text(f"{known}  {path.name}\n", encoding="utf-8")
+        known = sha256_of(path)
+        write_text(record, f"{known}  {path.name}\n")
         warnings.warn(
             f"No SHA-256 is known for {path.name}: it is trusted this first "
             f"time, and {known} is recorded and expected from now on",
@@ -73,7 +75,7 @@ def download(
 
 
 def is_safe(url: str) -> bool:
-    """Tell if an address is https, or http of this machine itself."""
+    """Return whether an address is https, or http of this machine itself."""
     parts = urlsplit(url)
     here = parts.hostname in ("localhost", "127.0.0.1", "::1")
     return parts.scheme == "https" or (parts.scheme == "http" and here)
@@ -113,7 +115,7 @@ def _download(url: str, part: Path, size, sha256, room) -> str:
             if wait is None or failures == ATTEMPTS:
                 return _reason(error)
             time.sleep(wait)
-    problem = archive.find_problem(part, size, sha256)
+    problem = find_problem(part, size, sha256)
     if problem:
         part.unlink()
         if resumed:  # its start may be at fault
@@ -139,7 +141,7 @@ def _request(url: str, part: Path, size: int | None, room: int) -> None:
         else:
             response.raise_for_status()
             first = next(chunks, b"")
-            if archive.is_web_page(first):  # before anything is overwritten
+            if is_web_page(first):  # before anything is overwritten
                 raise GiveUp("a web page, no archive (a log-in? a proxy?)")
             if size and left not in (0, size):
                 raise GiveUp(f"{left:,} bytes instead of {size:,}")
@@ -148,7 +150,7 @@ def _request(url: str, part: Path, size: int | None, room: int) -> None:
             tag.unlink(missing_ok=True)
             part.write_bytes(b"")
             tag.write_text(_version(response), encoding="utf-8")
-        archive.require_space(part.parent, left + (room or left))
+        require_space(part.parent, left + (room or left))
         _append(chunks, part, size or (left and _length(part) + left))
 
 
@@ -157,7 +159,7 @@ def _append(chunks: Iterable[bytes], part: Path, total: int) -> None:
     bar = tqdm(desc=name, initial=have, total=total or None, **IN_BYTES)
     with bar, part.open("ab") as file:
         for chunk in chunks:
-            archive.require_space(part.parent, len(chunk))
+            require_space(part.parent, len(chunk))
             file.write(chunk)
             bar.update(len(chunk))
             if total and file.tell() > total:

@@ -2,19 +2,43 @@
 
 import io
 import os
+import stat
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    Image,
+    JpegImagePlugin,
+    UnidentifiedImageError,
+)
 
+from catdog_helpers.data.formats import is_web_page
+from catdog_helpers.data.headers import (
+    MAX_BYTES,
+    Refused,
+    check_header,
+    check_size,
+    has_one_scan,
+)
+from catdog_helpers.data.pixels import (
+    crop,
+    orientation_of,
+    spans,
+    to_rgb,
+    white_of,
+)
 from catdog_helpers.machine.failures import first_line
+from catdog_helpers.machine.memory import Budget, give_back_freed_memory
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
-MAX_BYTES = 100 * 2**20
-MAX_PIXELS = 64_000_000  # a 64-megapixel camera; decoded it takes 192 MB
 DECODER = 1  # raise it when the same file would give other pixels
-SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+# Bytes a pixel takes while it is decoded: modes of one or two bytes; formats
+# whose decoders hold the whole picture several times. All others take four.
+MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "LA": 4, "PA": 4}
+FORMAT_BYTES = {"WEBP": 16, "AVIF": 12, "HEIF": 12, "TIFF": 8}
+IN_FLIGHT = Budget(320 * 2**20)  # bytes of all pictures that are being decoded
+LARGE = 32 * 2**20
 
 
 def read_image(source: str | Path | bytes | Image.Image, image_size: int):
@@ -33,7 +57,7 @@ def read_image(source: str | Path | bytes | Image.Image, image_size: int):
         RGB array of shape `(image_size, image_size, 3)`, `uint8` in [0, 255].
 
     Raises:
-        ValueError: If the source is no readable image; the message is the
+        ValueError: If the source is not a readable image; the message is the
             reason, in one line.
         FileNotFoundError: If there is no such file.
     """
@@ -50,29 +74,56 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         A PIL image, its pixels not decoded yet.
 
     Raises:
-        ValueError: If the format is not one of `FORMATS`, or the file has
-            more than `MAX_BYTES` bytes or `MAX_PIXELS` pixels.
+        ValueError: If the format is not one of `FORMATS` or HEIC, or the
+            file is larger or more expensive to decode than any photograph.
         FileNotFoundError: If there is no such file.
     """
     if isinstance(source, Image.Image):
         return source.copy()  # decoding changes it
     data = source if isinstance(source, bytes) else read_bytes(source)
-    # What Pillow warns of here either raises below or does no harm.
+    # What Pillow warns of here either raises below or is harmless.
     warnings.filterwarnings("ignore", module="PIL", append=True)
+    kind = check_header(data)
+    formats = _heif_formats() if kind == "HEIF" else FORMATS
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _open(data, formats)
     except UnidentifiedImageError:
-        raise ValueError(_why_no_image(data)) from None
+        raise ValueError(_why_no_image(data, kind)) from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"too large: {error}") from None
     except Exception as error:  # a damaged header can raise nearly anything
         raise ValueError(f"damaged header: {first_line(error)}") from None
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(
-            f"too large: {image.width} x {image.height} pixels, "
-            f"at most {MAX_PIXELS:,} are read"
-        )
+    one_scan = kind == "JPEG" and has_one_scan(data)
+    if not one_scan:  # else `to_square` knows at which scale it is decoded
+        check_size(image.size)
+    image.info["one_scan"] = one_scan
+    # HEIC has properties that turn it when it is decoded, and EXIF repeats
+    # them; a converter that writes EXIF only has not turned the pixels.
+    boxes = data[: data.find(b"mdat")]
+    image.info["is_turned"] = b"irot" in boxes or b"imir" in boxes
     return image
+
+
+def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError:
+        if not data.startswith(b"\xff\xd8"):
+            raise
+        # Of a JPEG, `check_header` has counted the pixels.
+        return JpegImagePlugin.jpeg_factory(io.BytesIO(data))
+
+
+def _heif_formats() -> tuple[str, ...]:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise Refused(
+            "HEIC needs a package: pip install pillow-heif (or save the "
+            "photograph as JPEG)"
+        ) from None
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -85,19 +136,25 @@ def read_bytes(path: str | Path) -> bytes:
         Its bytes, at most `MAX_BYTES`.
 
     Raises:
-        ValueError: If it is larger.
+        ValueError: If it is larger, or is not a regular file: reading from a
+            pipe or a device may never end.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise Refused("not a regular file, but a folder, a pipe or a device")
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if size <= MAX_BYTES:
+            data = file.read(MAX_BYTES + 1)  # some grow while they are read
+            size = max(size, len(data))
         if size > MAX_BYTES:
-            raise ValueError(
+            raise Refused(
                 f"too large: {size:,} bytes, at most {MAX_BYTES:,} are read"
             )
-        return file.read()
+        return data
 
 
 def to_square(image: Image.Image, image_size: int) -> Image.Image:
-    """Decode an opened photograph and resize it.
+    """Decode an opened photograph, resize it, and close it.
 
     Args:
         image: What `open_image` returned.
@@ -109,40 +166,59 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
     Raises:
         ValueError: If the pixels do not decode, with the reason.
     """
-    side = (image_size, image_size)
     try:
         # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 scale.
-        image.draft(None, side)
-        rotation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        image.info.pop("exif", None)  # Pillow fails to copy odd tags
-        if rotation != 1:
-            image = ImageOps.exif_transpose(image)
-        image = _to_rgb(image)
-        return image.resize(side, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    except Exception as error:  # decoders raise OSError, SyntaxError, …
+        n_pixels = image.width * image.height
+        image.draft(None, (image_size, image_size))
+        if image.info.get("one_scan"):
+            check_size(image.size)
+        n_bytes = _bytes_to_decode(image, n_pixels)
+        with IN_FLIGHT.hold(n_bytes):
+            try:
+                return _decode(image, image_size)
+            finally:
+                image.close()
+                if n_bytes > LARGE:  # else each thread's heap keeps it
+                    give_back_freed_memory()
+    except Refused:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ...
         raise ValueError(f"damaged: {first_line(error)}") from None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in SIXTEEN_BIT:
-        # Pillow's own conversion would clip everything above 255 to white.
-        values = np.asarray(image).astype(np.float32)
-        image = Image.fromarray(
-            (values / 257).round().clip(0, 255).astype("u1")
-        )
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _bytes_to_decode(image: Image.Image, n_pixels: int) -> int:
+    each = FORMAT_BYTES.get(image.format, MODE_BYTES.get(image.mode, 4))
+    if image.format in ("JPEG", "MPO") and not image.info.get("one_scan"):
+        coefficients = 2 * n_pixels * len(image.getbands())
+    else:
+        coefficients = 0
+    return image.width * image.height * each + coefficients
 
 
-def _why_no_image(data: bytes) -> str:
-    start = data[:64].lstrip().lower()
+def _decode(image: Image.Image, image_size: int) -> Image.Image:
+    """Do as `resize` with a reducing gap of 2, but convert only tiles."""
+    is_deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    image.load()
+    turn = orientation_of(image)
+    image.info.pop("exif", None)  # Pillow fails to copy odd tags
+    white = white_of(image, is_deep)
+    width, height = image.size if turn < 5 else image.size[::-1]
+    x_by, y_by = (int(n / image_size / 2) or 1 for n in (width, height))
+    small = Image.new("RGB", (-(-width // x_by), -(-height // y_by)))
+    for top, bottom in spans(height, y_by):
+        for left, right in spans(width, x_by):
+            tile = crop(image, (left, top, right, bottom), turn)
+            tile = to_rgb(tile, white).reduce((x_by, y_by))
+            small.paste(tile, (left // x_by, top // y_by))
+    side, box = (image_size, image_size), (0, 0, width / x_by, height / y_by)
+    return small.resize(side, Image.Resampling.BICUBIC, box)
+
+
+def _why_no_image(data: bytes, kind: str) -> str:
     if not data:
         return "empty file (0 bytes)"
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+    if is_web_page(data[:100]):
         return "a web page, not an image"
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
-        return "HEIC is not read: save the photograph as JPEG"
-    return f"not an image of a known format ({', '.join(FORMATS)})"
+    if kind in (*FORMATS, "HEIF"):
+        return f"damaged header of a {kind} file"
+    return f"not an image of a known format ({', '.join(FORMATS)}, HEIC)"

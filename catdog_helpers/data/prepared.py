@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from catdog_helpers.data.copies import difference_hash, find_copies
 from catdog_helpers.data.images import (
     DECODER,
+    MAX_BYTES,
     open_image,
     read_bytes,
     to_square,
@@ -30,11 +31,13 @@ from catdog_helpers.data.manifest import (
 from catdog_helpers.machine.files import (
     read_json,
     require_space,
-    sha256_of,
     write_json,
 )
+from catdog_helpers.machine.memory import Budget
 
 AT_ONCE = 8  # photographs that a thread decodes before it reports
+MAX_THREADS = 8
+FILES = Budget(MAX_BYTES)  # all files whose bytes are held to be decoded
 
 
 def prepare(
@@ -48,13 +51,14 @@ def prepare(
 
     Nothing in `folder` is changed. The result is kept in
     `dataset_dir/prepared_<image_size>px` and used again until a file of the
-    folder changes; a run that was killed leaves nothing behind there.
+    folder changes; the next call removes what a killed one left there.
 
     Args:
         folder: Where the photographs are, one folder per class.
         dataset_dir: Where the prepared data goes.
         image_size: Side of the square images in pixels.
-        workers: Number of decoding threads. Defaults to one per core.
+        workers: Number of decoding threads, at most 8. Defaults to one per
+            core. Large pictures wait for one another, whatever the number.
 
     Returns:
         images: Memory-mapped array of shape `(n, image_size, image_size, 3)`,
@@ -108,18 +112,22 @@ def _decode_all(folder, files, partial, image_size, workers, changed):
     images = np.lib.format.open_memmap(
         partial / "images.npy", mode="w+", dtype=np.uint8, shape=shape
     )
-    images = np.asarray(images)  # the same, quicker: no class of its own
+    images = np.asarray(images)  # indexing a plain array is quicker
     paths = [os.path.join(folder, path) for path in files.path]
 
     def decode(first: int) -> list[dict]:
         some = range(first, min(first + AT_ONCE, len(paths)))
-        return [decode_one(paths[row], images, row) for row in some]
+        found = []
+        for row in some:
+            with FILES.hold(_size(paths[row])):
+                found.append(decode_one(paths[row], images, row))
+        return found
 
-    rows = []
+    rows, n_threads = [], min(workers or os.cpu_count() or 1, MAX_THREADS)
     # Threads are enough: Pillow and hashlib work without holding the GIL.
     with (
         _quick_turns(),
-        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        ThreadPoolExecutor(n_threads) as pool,
         tqdm(total=len(paths), desc=f"decode{changed}") as bar,
     ):
         for some in pool.map(decode, range(0, len(paths), AT_ONCE)):
@@ -138,6 +146,14 @@ def _with_copies(manifest, images, hashes=None) -> pd.DataFrame:
     return manifest.assign(group=group, duplicate=duplicate)
 
 
+def _size(path: str) -> int:
+    """Return the bytes of a file; 0 if it is not there."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 @contextmanager
 def _quick_turns():
     """Let threads wait 0.2 ms, not 5 ms, for the GIL: a file takes two."""
@@ -150,7 +166,7 @@ def _quick_turns():
 
 
 def decode_one(path, images: np.ndarray, row: int, read=read_bytes) -> dict:
-    """Decode what `read(path)` gives into a row; say what was found."""
+    """Decode what `read(path)` returns into a row; return what was found."""
     found = dict.fromkeys(("width", "height", "hash"), 0) | {"status": "ok"}
     found |= dict.fromkeys(("sha256", "format", "mode", "reason"), "")
     try:
@@ -169,11 +185,11 @@ def decode_one(path, images: np.ndarray, row: int, read=read_bytes) -> dict:
 
 
 def _listing(folder: Path, files: pd.DataFrame) -> str:
-    """Hash names, sizes and times: changes when a file of the folder does."""
+    """Hash names, sizes and times, which change when a file does."""
     digest = hashlib.sha256(f"{DECODER}".encode())
     for row in files.itertuples():
         path = os.path.join(folder, row.path)
-        # A link that leads nowhere is listed, too, and then rejected.
+        # A link that leads nowhere is listed as well, and then rejected.
         stat = os.stat(path, follow_symlinks=os.path.exists(path))
         entry = (row.path, row[2], row.split, stat.st_size, stat.st_mtime_ns)
         digest.update(repr(entry).encode())
@@ -181,7 +197,7 @@ def _listing(folder: Path, files: pd.DataFrame) -> str:
 
 
 def _same_bytes(folder: Path, files: pd.DataFrame, target: Path) -> bool:
-    """Tell if files that look changed, being copies, are as prepared."""
+    """Return whether files that look changed hold what was prepared."""
     if _recorded(target).get("version") != DECODER:
         return False
     known = read_manifest(target / "manifest.csv")
@@ -189,10 +205,18 @@ def _same_bytes(folder: Path, files: pd.DataFrame, target: Path) -> bool:
     if not all(list(files[a]) == list(known[b]) for a, b in columns.items()):
         return False
     pairs = zip(known.path, known.sha256, strict=True)
-    return all(sha256_of(folder / path) == sha256 for path, sha256 in pairs)
+    return all(_sha256(folder / path) == sha256 for path, sha256 in pairs)
+
+
+def _sha256(path: Path) -> str:
+    """Return the hash that `decode_one` records; "" for no regular file."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except (ValueError, OSError):
+        return ""
 
 
 def _recorded(target: Path) -> dict:
-    """What was prepared; nothing if it is damaged, then it is done anew."""
+    """Return what was prepared; {} if it is damaged, and then done again."""
     whole = (target / "images.npy").is_file()
     return read_json(target / "images.json") if whole else {}

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import re
-import runpy
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from catdog_helpers.data.archive import building, is_complete, unpack
+from catdog_helpers.data.archive import (
+    building,
+    is_archive,
+    is_complete,
+    unpack,
+)
 from catdog_helpers.data.download import download, is_safe
+from catdog_helpers.data.formats import format_of
 from catdog_helpers.machine.files import sha256_of
 from catdog_helpers.machine.persist import restore
 
@@ -56,6 +61,7 @@ PLACES = {
         "https://thor.robots.ox.ac.uk/~vgg/data/pets/",
     ),
 }
+SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".tsv", ".json")
 NAMES = ("sample", "sample_breeds", *SOURCES)
 SAMPLE = Path(__file__).parent / "sample"
 PREPARED_BYTES = 192 * 192 * 3  # an image in the array that `prepare` makes
@@ -76,7 +82,8 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
         data_dir: Folder that keeps the datasets, each in a folder of its own.
 
     Returns:
-        The folder (or that CSV file) to give to `index_images`.
+        The folder to give to `index_images`, or the CSV file: that one, or
+        the one with the columns path and label which is in the archive.
 
     Raises:
         ValueError: If there is no such dataset, or an archive is unsound.
@@ -87,7 +94,7 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     if name in NAMES and name not in SOURCES:
         return _draw_sample(name, target)
     if name in SOURCES or is_safe(name):
-        return _download_and_unpack(name, target)
+        return _list_in(_download_and_unpack(name, target))
     path = Path(name).expanduser()
     oxford = [path / "images.tar.gz", path / "annotations.tar.gz"]
     packed = all(file.is_file() for file in oxford)
@@ -95,7 +102,9 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
         return path
     if path.is_dir() and not (packed and not (path / "images").exists()):
         return path
-    return _unpack_local(target, [path] if path.is_file() else oxford)
+    if path.is_file():
+        _check_archive(path)
+    return _list_in(_unpack_local(target, [path] if path.is_file() else oxford))
 
 
 def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
@@ -133,7 +142,35 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     return Path(data_dir) / f"{stem}-{key[:8]}"
 
 
+def _check_archive(path: Path) -> None:
+    """Raise ValueError for a user's own file that is no archive."""
+    with path.open("rb") as file:
+        kind = format_of(file.read(64))
+    if path.suffix.lower() in SHEETS:
+        problem = "is a table: save it as CSV with the columns path and label"
+    elif kind:
+        problem = "is one photograph: give the folder that holds the classes"
+    elif not is_archive(path):
+        problem = "is neither a zip nor a tar: give one, or a folder"
+    else:
+        return
+    raise ValueError(f"This file {problem}. Received: {path}.")
+
+
+def _list_in(folder: Path) -> Path:
+    """Return the one CSV with path and label that an archive brought."""
+    found = []
+    for path in (*folder.glob("*.csv"), *folder.glob("*/*.csv")):
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            head = re.split("[,;]", file.readline(10_000).lower())
+        names = {name.strip(' \r\n"') for name in head}
+        found += [path] if {"path", "label"} <= names else []
+    return found[0] if len(found) == 1 else folder
+
+
 def _draw_sample(name: str, target: Path) -> Path:
+    from catdog_helpers.data.sample import draw
+
     # Changed code may draw other pictures: then all are drawn anew.
     made_from = {
         name: sha256_of(SAMPLE / name) for name in ("draw.py", "figures.txt")
@@ -143,9 +180,10 @@ def _draw_sample(name: str, target: Path) -> Path:
         with _locked(target):
             if not is_complete(images, made_from):
                 with building(images, made_from) as temporary:
-                    script = runpy.run_path(str(SAMPLE / "draw.py"))
-                    draw = {"sample": "draw_sample"}.get(name, "draw_breeds")
-                    script[draw](temporary)
+                    if name == "sample":
+                        draw.draw_sample(temporary)
+                    else:
+                        draw.draw_breeds(temporary)
     return images
 
 
@@ -177,7 +215,10 @@ def _download_and_unpack(name: str, target: Path) -> Path:
             )
             for file, (size, n_images, sha256) in files.items()
         ]
-        return unpack(archives, images)
+        try:
+            return unpack(archives, images)
+        except ValueError as error:
+            raise ValueError(f"{error} Or delete it to download it.") from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
-IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2")
+IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2")
 DOCUMENTS = (".txt", ".md", ".pdf", ".docx", "license", "licence", "readme")
 # What may lie beside photographs without a word about it
 COMPANIONS = (*DOCUMENTS, ".csv", ".tsv", ".json", ".xml", ".html", ".yaml")

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "engine": ["choices", "choose", "for_saving", "for_training"],
         "backend": ["use_backend"],
         "devices": ["on_devices", "use_devices"],
-        "costs": ["peak_memory"],
+        "memory": ["peak_memory"],
         "persist": ["backup", "restore"],
         "precision": ["with_precision"],
     },

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from catdog_helpers.machine.costs import keep_freed_memory
+from catdog_helpers.machine.memory import keep_freed_memory
 
 BACKENDS = ("tensorflow", "jax", "torch")
-PACKAGES = ("keras", *BACKENDS, "numpy", "pillow")
+PACKAGES = ("keras", *BACKENDS, "openvino", "numpy", "pillow")
 
 
 def use_backend(

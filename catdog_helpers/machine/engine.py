@@ -7,9 +7,7 @@ kept for this machine, this network and these versions.
 """
 
 import os
-import platform
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -19,9 +17,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from catdog_helpers.machine.backend import versions
+from catdog_helpers.machine import trials
 from catdog_helpers.machine.devices import on_devices, run_batch
-from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.precision import formats, has_gpu, with_precision
 
 OPENVINO = "openvino"  # it computes in float32, too
@@ -70,7 +67,7 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
 
     def try_all() -> dict[str, float] | None:
         usual = partial(open_engine(model, "float32", x), x)
-        (seconds,) = _time([usual])
+        (seconds,) = trials.least_seconds([usual])
         if seconds * n_images / len(x) < MIN_WORK:
             return None
         runs, expected = {"float32": usual}, usual()[0]
@@ -79,9 +76,9 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
                 run = partial(open_engine(model, other, x), x)
                 if _change(expected, run()[0]) <= MAX_CHANGE:
                     runs[other] = run
-        return _rates(runs, len(x))
+        return trials.measure(runs, len(x))
 
-    return _best(_kept(f"run {name} {x.shape}", try_all))
+    return trials.best(trials.measure_once(f"run {name} {x.shape}", try_all))
 
 
 def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
@@ -109,10 +106,10 @@ def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
             trial = with_precision(keras.models.clone_model(model), name)
             trial.compile("sgd", "sparse_categorical_crossentropy")
             runs[name] = partial(trial.train_on_batch, x, y)
-        return _rates(runs, batch_size)
+        return trials.measure(runs, batch_size)
 
     name = f"train {model.name} {model.count_params()} {shape}"
-    return _best(_kept(name, try_all))
+    return trials.best(trials.measure_once(name, try_all))
 
 
 def for_training(
@@ -165,7 +162,7 @@ def figures(name: str, x: np.ndarray) -> str:
         The text, empty if there was no trial.
     """
     x = x if has_gpu() else x[:BATCH]
-    rates = read_json(_file()).get(_key(f"run {name} {x.shape}"), {})
+    rates = trials.measured(f"run {name} {x.shape}")
     return ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items())
 
 
@@ -218,69 +215,8 @@ def _open_openvino(model, shape: tuple[int, ...]) -> Run:
     return run
 
 
-def _rates(runs: dict[str, Callable], n_images: int) -> dict[str, float]:
-    """Return the images a second of each run, measured in turn."""
-    seconds = _time(list(runs.values()))
-    return {n: n_images / t for n, t in zip(runs, seconds, strict=True)}
-
-
-def _time(runs: list[Callable]) -> list[float]:
-    """Return the least seconds of each run, in turn, once it is compiled.
-
-    In turn, so that other work on the machine slows all of them alike.
-    """
-    for run in runs:
-        run()
-    taken, start = [], time.perf_counter()
-    while not taken or len(taken) < 9 and time.perf_counter() - start < 2:
-        row = []
-        for run in runs:
-            before = time.perf_counter()
-            run()
-            row.append(time.perf_counter() - before)
-        taken.append(row)
-    return np.min(taken, axis=0).tolist()
-
-
 def _change(expected: np.ndarray, found: np.ndarray) -> float:
     """Return how far outputs are from those in float32, relative to these."""
     expected = expected.astype("float32")
     length = max(float(np.linalg.norm(expected)), 1e-12)
     return float(np.linalg.norm(found.astype("float32") - expected)) / length
-
-
-def _kept(name: str, try_all: Callable[[], dict | None]) -> dict | None:
-    """Return the rates of an earlier trial on this machine, or try now."""
-    key, path = _key(name), _file()
-    rates = read_json(path).get(key) or try_all()
-    if rates:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, read_json(path) | {key: rates})
-    return rates
-
-
-def _best(rates: dict[str, float] | None) -> str:
-    """Return the fastest; float32 unless another gains a tenth."""
-    rates = rates or {"float32": 1.0}
-    name = max(rates, key=rates.get)
-    return name if rates[name] > 1.1 * rates["float32"] else "float32"
-
-
-def _file() -> Path:
-    """Return the file that keeps the trials, beside Keras's own."""
-    home = os.environ.get("KERAS_HOME", Path.home() / ".keras")
-    return Path(home, "catdog", "trials.json")
-
-
-def _key(name: str) -> str:
-    """Name a trial by the model, the machine and the versions."""
-    here = [platform.machine(), _processor(), str(os.cpu_count()), *formats()]
-    return " ".join([name, keras.backend.backend(), *here, str(versions())])
-
-
-def _processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = (x.partition(":")[2] for x in lines if x.startswith("model name"))
-    return next(names, platform.processor()).strip()

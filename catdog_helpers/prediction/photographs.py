@@ -3,7 +3,6 @@
 import glob
 import io
 import os
-import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from catdog_helpers.data.archive import MAX_RATIO
+from catdog_helpers.data.archive import is_bomb, zip_members
 from catdog_helpers.data.images import MAX_BYTES, read_bytes
 from catdog_helpers.data.walk import (
     is_clutter,
@@ -180,25 +179,20 @@ def _in_zip(file, name: str) -> Iterator[Photograph]:
     except (zipfile.BadZipFile, OSError) as error:
         yield _failing(name, f"no readable zip: {error}")
         return
-    members = archive.infolist()
-    if len(members) > MAX_MEMBERS:
+    if len(archive.infolist()) > MAX_MEMBERS:
         yield _failing(name, f"more than {MAX_MEMBERS:,} members")
         return
-    for member in members:
-        parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-        kind = stat.S_IFMT(member.external_attr >> 16)
+    for name_inside, member in zip_members(archive):
+        parts = PurePosixPath(name_inside.replace("\\", "/")).parts
         wanted = parts and is_image_name(parts[-1])
-        clutter = any(
-            is_clutter(p) for p in parts if p != ".."
-        ) or kind not in (0, stat.S_IFREG)
-        if wanted and not clutter:
-            yield _member(archive, member, f"{name}/{member.filename}")
+        if wanted and not any(is_clutter(p) for p in parts if p != ".."):
+            yield _member(archive, member, f"{name}/{name_inside}")
 
 
 def _member(archive, member, path: str) -> Photograph:
     def read() -> bytes:
-        size, packed = member.file_size, member.compress_size
-        if size > MAX_BYTES or size > MAX_RATIO * packed + 2**24:
+        size = member.file_size
+        if is_bomb(size, member.compress_size, MAX_BYTES, 2**24):
             raise ValueError(f"too large: {size:,} bytes unpacked")
         try:
             with archive.open(member) as file:
@@ -211,8 +205,6 @@ def _member(archive, member, path: str) -> Photograph:
 
 def _file(path: str) -> Photograph:
     def read() -> bytes:
-        if not os.path.isfile(path):  # a pipe would be waited for
-            raise ValueError("no regular file")
         return read_bytes(Path(path))
 
     return Photograph(printable(path), read)

@@ -12,6 +12,7 @@ import pytest
 
 from catdog_helpers.data import archive
 from catdog_helpers.data.archive import MARKER, is_complete, unpack
+from catdog_helpers.machine.files import sha256_of
 
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
 
@@ -69,7 +70,7 @@ def test_images_and_documents_come_whole(tmp_path, kind):
     assert unpacked(folder) == kept
     marker = json.loads((folder / MARKER).read_text())
     assert marker == {
-        "made_from": {path.name: archive.sha256_of(path)},
+        "made_from": {path.name: sha256_of(path)},
         "files": len(kept),
         "bytes": sum(map(len, kept.values())),
     }
@@ -237,7 +238,7 @@ def test_same_name_twice(tmp_path):
         warnings.simplefilter("ignore")
         file.writestr("Cat/1.jpg", b"1")
         file.writestr("Cat/1.jpg", b"2")
-    with pytest.raises(OSError, match="exists"):
+    with pytest.raises(ValueError, match="exists: Cat/1.jpg.* unpack it"):
         unpack([path], tmp_path / "images")
     assert not (tmp_path / "images").exists()
 
@@ -263,3 +264,68 @@ def test_marker_that_is_not_ours_is_not_trusted(tmp_path, text):
     with pytest.warns(UserWarning, match="set aside"):
         unpack([path], folder)
     assert is_complete(folder)
+
+
+def raw_zip(path, names: list[bytes]):
+    """Write a zip whose names lack the sign that they are UTF-8."""
+    with zipfile.ZipFile(path, "w") as file:
+        for i in range(len(names)):
+            file.writestr("#" * len(names[i]), bytes([i]))
+    data = path.read_bytes()
+    for name in names:
+        data = data.replace(b"#" * len(name), name)
+    path.write_bytes(data)
+    return path
+
+
+def test_names_of_a_zip_without_the_sign_for_utf8(tmp_path):
+    path = raw_zip(tmp_path / "mac.zip", ["Kätzchen/1.jpg".encode()])
+    folder = unpack([path], tmp_path / "mac")
+    assert set(unpacked(folder)) == {"Kätzchen/1.jpg"}
+    path = raw_zip(tmp_path / "dos.zip", [b"K\x84tzchen/1.jpg"])
+    with pytest.warns(UserWarning, match="old code page, read as cp437"):
+        folder = unpack([path], tmp_path / "dos")
+    assert set(unpacked(folder)) == {"Kätzchen/1.jpg"}
+
+
+def test_long_names_are_shortened(tmp_path):
+    names = [f"Cat/{'кот' * 50}{i}.jpg" for i in range(2)]
+    path = write_archive(tmp_path / "long.zip", dict.fromkeys(names, b"1"))
+    found = set(unpacked(unpack([path], tmp_path / "images")))
+    assert len(found) == 2
+    assert all(name.endswith(".jpg") for name in found)
+
+
+def test_images_are_known_by_their_first_bytes(tmp_path):
+    jpeg = b"\xff\xd8\xff\xe0" + bytes(99)
+    members = {"Cat/1": jpeg, "Cat/2.jpg_large": jpeg, "Cat/3.exe": b"MZ"}
+    path = write_archive(tmp_path / "web.zip", members)
+    folder = unpack([path], tmp_path / "images")
+    assert set(unpacked(folder)) == {"Cat/1", "Cat/2.jpg_large"}
+    assert is_complete(folder)
+
+
+@pytest.mark.parametrize("members", [{"train.zip": b"PK\3\4"}, {"a.py": b""}])
+def test_an_archive_without_images_says_so(tmp_path, members):
+    path = write_archive(tmp_path / "kaggle.zip", members)
+    with pytest.raises(ValueError, match="train.zip|no images"):
+        unpack([path], tmp_path / "images")
+
+
+def tar_of(path, *infos, tail=0):
+    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+        for info in infos:
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+        tar.fileobj.write(bytes(tail))
+    return path
+
+
+def test_a_tar_may_not_need_more_than_it_is(tmp_path):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 90 * 2**20
+    for path in (
+        tar_of(tmp_path / "header.tar.gz", header),
+        tar_of(tmp_path / "tail.tar.gz", tail=200 * 2**20),
+    ):
+        with pytest.raises(ValueError, match=r"Cannot unpack this file"):
+            unpack([path], tmp_path / "images")

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 from hostile_server import hang, hang_after, reply, serve, status
 
-from catdog_helpers.data import archive, download
+from catdog_helpers.data import download
 from catdog_helpers.data.layout import index_images
+from catdog_helpers.data.sample import draw
 from catdog_helpers.data.sources import (
     NAMES,
     PLACES,
@@ -24,6 +26,7 @@ from catdog_helpers.data.sources import (
     dataset_dir,
     fetch,
 )
+from catdog_helpers.machine.files import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:No SHA-256 is known")
@@ -57,7 +60,7 @@ HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 def tree(folder):
     """Return hash by path of all files below a folder, but the lock."""
     return {
-        path.relative_to(folder).as_posix(): archive.sha256_of(path)
+        path.relative_to(folder).as_posix(): sha256_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
@@ -312,14 +315,15 @@ def test_sample_is_drawn_once_and_anew_when_its_code_changes(
 ):
     scripts = tmp_path / "scripts"
     scripts.mkdir()
-    code = (
-        "def draw_sample(folder):\n"
-        "    for name in ('cat', 'dog'):\n"
-        "        (folder / name).mkdir()\n"
-        "        (folder / name / '1.png').write_bytes(b'drawn')\n"
-    )
-    (scripts / "draw.py").write_text(code)
+    (scripts / "draw.py").write_text("")
     (scripts / "figures.txt").write_text("first")
+
+    def draw_sample(folder):
+        for name in ("cat", "dog"):
+            (folder / name).mkdir()
+            (folder / name / "1.png").write_bytes(b"drawn")
+
+    monkeypatch.setattr(draw, "draw_sample", draw_sample)
     monkeypatch.setattr("catdog_helpers.data.sources.SAMPLE", scripts)
     folder = fetch("sample", tmp_path)
     times = {p: p.stat().st_mtime_ns for p in folder.rglob("*.png")}
@@ -351,6 +355,38 @@ def test_local_archive_is_unpacked_elsewhere(tmp_path):
     with pytest.warns(UserWarning, match="set aside"):
         assert fetch(path, tmp_path / "data") == folder
     assert len(list((tmp_path / "data").rglob("*.jpg"))) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("labels.xlsx", b"PK\3\4" + bytes(99), "is a table: save it as CSV"),
+        ("labels.tsv", b"path\tlabel\n", "is a table: save it as CSV"),
+        ("cat.jpg", b"\xff\xd8\xff\xe0" + bytes(99), "is one photograph"),
+        ("pets.zip", b"Rar!\x1a\x07", "is neither a zip nor a tar"),
+    ],
+)
+def test_a_file_of_the_users_is_never_to_be_deleted(
+    tmp_path, name, data, reason
+):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=reason) as caught:
+        fetch(path, tmp_path / "data")
+    assert "delete" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_in_an_archive_is_used(tmp_path):
+    path = tmp_path / "pets.zip"
+    path.write_bytes(BODY)
+    with zipfile.ZipFile(path, "a") as file:
+        rows = [f"Cat/{i}.jpg,a" for i in (0, 2)] + ["Dog/1.jpg,b"]
+        file.writestr("Pets/labels.csv", "\n".join(["path,label", *rows]))
+    found = fetch(path, tmp_path / "data")
+    assert found.name == "labels.csv"
+    assert sorted(index_images(found)["class"]) == ["a", "a", "b"]
+    assert fetch(path, tmp_path / "data") == found
 
 
 @pytest.mark.parametrize(
@@ -387,6 +423,7 @@ sys.stderr = open(os.devnull, "w")
 from catdog_helpers.data import archive
 from catdog_helpers.data import download
 from catdog_helpers.data import sources
+from catdog_helpers.machine.files import sha256_of
 download.BACKOFF = 0.01
 dataset, root, how, seed = *sys.argv[1:4], int(sys.argv[4])
 
@@ -421,7 +458,7 @@ def child(data, before=lambda: None):
 
 def tree(data):
     return {
-        path.relative_to(data).as_posix(): archive.sha256_of(path)
+        path.relative_to(data).as_posix(): sha256_of(path)
         for path in sorted(Path(data).rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
@@ -524,13 +561,13 @@ def test_two_processes_do_the_work_once(tmp_path):
 
 
 def test_full_disk_is_told_before_the_start(tmp_path, monkeypatch):
-    usage = archive.shutil.disk_usage(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
     path = tmp_path / "pets.zip"
     path.write_bytes(BODY)
     for n_bytes in (100 * 2**20, 200 * 2**20 + len(BODY) // 2):
         small = usage._replace(free=n_bytes)
         with monkeypatch.context() as patch:
-            patch.setattr(archive.shutil, "disk_usage", lambda _, s=small: s)
+            patch.setattr(shutil, "disk_usage", lambda _, s=small: s)
             with serve(WHOLE) as server:
                 url = f"{server.address}/pets.zip"
                 for dataset in (url, path):

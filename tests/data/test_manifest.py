@@ -421,3 +421,48 @@ def test_memory_does_not_grow_with_the_number_of_images(photographs, tmp_path):
     peak, size = map(float, done.stdout.split())
     assert size > 150
     assert peak < 60, f"{peak:.0f} MB for an array of {size:.0f} MB"
+
+
+PEAK = """
+import sys
+from catdog_helpers.data.prepared import prepare
+
+_, manifest = prepare(sys.argv[1], sys.argv[2], 192, workers=8)
+assert (manifest.status == "ok").all(), manifest.reason
+with open("/proc/self/status") as file:
+    print(next(int(x.split()[1]) for x in file if "VmHWM" in x) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("RGB", "jpg")])
+def test_pictures_of_64_megapixels_take_turns(tmp_path, mode, suffix):
+    first = tmp_path / f"0.{suffix}"
+    Image.new(mode, (8000, 8000)).save(first)
+    for i in range(32):
+        path = tmp_path / "photos" / f"{i % 2}" / f"{i}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(first, path)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, tmp_path / "photos", tmp_path / "data"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 800
+
+
+def test_pipes_and_devices_are_rejected_and_not_waited_for(
+    photographs, tmp_path
+):
+    folder = photographs(tmp_path / "photos", {"a": 2, "b": 2})
+    os.mkfifo(folder / "a" / "pipe.jpg")
+    (folder / "b" / "device.jpg").symlink_to("/dev/zero")
+    for _ in range(2):
+        _, manifest = prepare(folder, tmp_path / "data", 8)
+        rejected = manifest.status == "rejected"
+        assert by_path(rejected, manifest) == {"a/pipe.jpg", "b/device.jpg"}
+        assert manifest.reason[rejected].str.contains("not a regular").all()
+        (folder / "a" / "000.png").touch()  # read again, as it looks changed

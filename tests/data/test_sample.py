@@ -11,8 +11,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import draw as sample
-from draw import draw
+from catdog_helpers.data.sample import draw as sample
+from catdog_helpers.data.sample.draw import draw
 
 BASE = Path(sample.__file__).with_name("narrow_vgg16.keras")
 N = 150

@@ -19,11 +19,11 @@ from browser import chromium, keep, serve
 from PIL import Image
 
 import run as runner
+from catdog_helpers.data.sample.draw import CLASS_NAMES, draw
 from catdog_helpers.deploy import webpage
 from catdog_helpers.deploy.exporting import export
 from catdog_helpers.prediction.predictor import predict
 from dials import ROOT, inject
-from draw import CLASS_NAMES, draw
 
 pytestmark = pytest.mark.slow
 ROTATION = 0x0112  # the EXIF tag

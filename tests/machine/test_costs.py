@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from catdog_helpers.evaluation import milliseconds_a_photograph
-from catdog_helpers.machine.costs import peak_memory
+from catdog_helpers.machine.memory import peak_memory
 
 
 def test_peak_memory_sees_what_was_held_and_let_go():

@@ -50,8 +50,10 @@ def fake(monkeypatch, seconds, moved=0.0):
 
     monkeypatch.setattr(engine, "choices", lambda: list(seconds))
     monkeypatch.setattr(engine, "open_engine", open_engine)
-    monkeypatch.setattr(engine, "_time", lambda runs: [seconds["float32"]])
-    monkeypatch.setattr(engine, "_rates", rates)
+    monkeypatch.setattr(
+        engine.trials, "least_seconds", lambda runs: [seconds["float32"]]
+    )
+    monkeypatch.setattr(engine.trials, "measure", rates)
     return opened
 
 

@@ -9,10 +9,10 @@ import nbformat
 import numpy as np
 import pytest
 
-import draw
 import lab
 import run as runner
 from catdog_helpers.data.layout import species_of
+from catdog_helpers.data.sample import draw
 from catdog_helpers.data.sources import fetch
 from catdog_helpers.results import load_results
 

@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 
 import run as runner
 from catdog_helpers.data.runs import load_run
+from catdog_helpers.data.sample.draw import draw
 from catdog_helpers.data.splits import split_rows
 from catdog_helpers.features import extract_features
 from catdog_helpers.results import load_results, scoreboard, to_scores
 from catdog_helpers.saving import load_model
-from draw import draw
 
 METHODS = ["scratch_cnn", "bottleneck", "fine_tuned"]
 FIELDS = {

@@ -72,7 +72,7 @@ def test_what_is_not_there_comes_and_says_so(folder, name):
 def test_a_pipe_is_not_waited_for(folder):
     os.mkfifo(folder / "pipe.png")
     found = {p.path: p for p in find_photographs(folder)}
-    with pytest.raises(ValueError, match="no regular file"):
+    with pytest.raises(ValueError, match="not a regular file"):
         found[f"{folder}/pipe.png"].read()
 
 

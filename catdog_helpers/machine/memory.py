@@ -1,15 +1,44 @@
-"""Measure what a computation costs in memory and time; keep freed memory."""
+"""Share memory among threads, measure it, and keep what was freed."""
 
 import ctypes
 import sys
-import time
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import numpy as np
 
 # glibc's malloc.h, mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+class Budget:
+    """A number of bytes that threads share; a thread waits until enough is free.
+
+    Args:
+        n_bytes: How many there are.
+    """
+
+    def __init__(self, n_bytes: int):
+        self._whole = self._free = n_bytes
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, n_bytes: int) -> Iterator[None]:
+        """Hold bytes during a `with` block, as soon as so many are free.
+
+        Args:
+            n_bytes: How many; more than the whole budget is the whole of it.
+        """
+        n_bytes = min(n_bytes, self._whole)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= n_bytes)
+            self._free -= n_bytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += n_bytes
+                self._changed.notify_all()
 
 
 def keep_freed_memory() -> None:
@@ -60,21 +89,3 @@ def peak_memory() -> float | None:
         Path("/proc/self/clear_refs").write_text("5")
     # Kilobytes on Linux, bytes on macOS: getrusage(2) of either.
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-def milliseconds_a_photograph(model, images: np.ndarray) -> float:
-    """Return the median time of three runs over a batch, after a first one.
-
-    Args:
-        model: From raw RGB to probabilities.
-        images: One batch, shape `(n, height, width, 3)`.
-
-    Returns:
-        Milliseconds, divided by n.
-    """
-    taken = []
-    for _ in range(4):
-        start = time.perf_counter()
-        model.predict_on_batch(images)
-        taken.append(time.perf_counter() - start)
-    return 1000 * float(np.median(taken[1:])) / len(images)

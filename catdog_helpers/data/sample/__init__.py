@@ -1,0 +1,1 @@
+"""The embedded sample: pictures drawn by code, and a base trained on others."""
