@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 class Budget:
-    """A number of bytes that threads share; a thread waits until enough is free.
+    """A number of bytes that threads share, waiting until enough is free.
 
     Args:
         n_bytes: How many there are.

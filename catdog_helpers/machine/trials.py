@@ -39,7 +39,7 @@ def least_seconds(runs: list[Callable]) -> list[float]:
 
 
 def measured(name: str) -> dict[str, float]:
-    """Return the rates of an earlier trial on this machine, if there was one."""
+    """Return the rates of an earlier trial on this machine, if any."""
     return read_json(_file()).get(_key(name), {})
 
 
