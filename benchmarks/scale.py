@@ -2,8 +2,9 @@
 
     python -m benchmarks.scale
 
-writes `benchmarks/results/scale.json` and the README's table. It takes a few
-minutes and is best run on a machine that has nothing else to do.
+writes `benchmarks/results/scale.json` and the table of
+`docs/many_machines.md`. It takes a few minutes and is best run on a machine
+that has nothing else to do.
 """
 
 import os
@@ -17,7 +18,7 @@ import catdog_helpers as ch
 from benchmarks import material
 from benchmarks.record import save_record, today_and_here
 from catdog_helpers.saving import save_model
-from catdog_helpers.scale.sharded import prepare_shards
+from catdog_helpers.scale import prepare_shards
 
 SIDE, PER_SHARD = 192, 512
 FEW, MANY = 16, 256  # shards of one photograph each
@@ -95,14 +96,14 @@ def _engine(run, paths: list[Path]) -> dict:
             for n in (FEW, MANY)
         )
         seconds[name] = (many - few) / (MANY - FEW)
-    from catdog_helpers.scale.store import Store
-    from catdog_helpers.scale.workers import to_listing
+    from catdog_helpers.scale.listing import list_shards
+    from catdog_helpers.scale.storage import Storage
 
     n = 200_000
     names = (f"s3://bucket/photos/{i % 999}/{i:09d}.jpg" for i in range(n))
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        listing = to_listing(names, Store(folder), PLAN)
+        listing = list_shards(names, Storage(folder), PLAN)
         seconds["list a photograph"] = (time.perf_counter() - start) / n
         files = Path(listing.root).glob("*.parquet")
         size = sum(path.stat().st_size for path in files)
@@ -133,7 +134,7 @@ def per_second(record: dict, step: str, engine: str) -> float:
 
 
 def to_table(record: dict) -> str:
-    """Format a record as the README shows it.
+    """Format a record as `docs/many_machines.md` shows it.
 
     Args:
         record: What `measure` returned.

@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "arrays": ["open_shards"],
-        "sharded": ["extract_shards", "predict_shards", "prepare_shards"],
+        "jobs": ["extract_shards", "predict_shards", "prepare_shards"],
+        "reading": ["open_shards"],
     },
 )

@@ -1,30 +1,22 @@
-"""What is done with a shard: decode it, extract its features, predict it."""
+"""What is done with a shard: decode it, extract its features, predict it.
+
+Each step returns a function from a shard's name and table to what is written.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.data.images import MAX_BYTES, read_bytes
 from catdog_helpers.prediction.photographs import Photograph
-from catdog_helpers.scale.store import Store
+from catdog_helpers.scale.storage import Storage, read_address
 
 
-def prepare_step(source: Store, target: Store, image_size: int) -> Callable:
-    """Make what decodes a shard: pixels, and what was found.
-
-    Args:
-        source: Shards with a column `path`.
-        target: Where the results go.
-        image_size: Side of the square images in pixels.
-
-    Returns:
-        Function from a shard's name and table to what is written.
-    """
+def prepare_step(source: Storage, target: Storage, image_size: int) -> Callable:
+    """Decode a shard as `prepare` does: pixels, and what was found."""
     from catdog_helpers.data.prepared import decode_one
 
     def make(name: str, table: pd.DataFrame) -> tuple:
@@ -43,30 +35,18 @@ def prepare_step(source: Store, target: Store, image_size: int) -> Callable:
 
 
 def extract_step(
-    source: Store,
-    target: Store,
+    source: Storage,
+    target: Storage,
     image_size: int,
     mirrored: bool,
     dtype: str,
     batch_size: int,
 ) -> Callable:
-    """Make what runs a frozen model: features, and why some are missing.
-
-    Args:
-        source: Shards with a column `path`, or what `prepare_step` gave.
-        target: It has the model in `model/`.
-        image_size: Side of the images in pixels.
-        mirrored: Flip the images left to right first.
-        dtype: Of the features.
-        batch_size: Images at a time.
-
-    Returns:
-        Function from a shard's name and table to what is written.
-    """
+    """Run the frozen model in `model/`: features, and why some are missing."""
     from catdog_helpers.features import as_dtype
     from catdog_helpers.saving import read_keras
 
-    with Store(f"{target.address}/model").local() as folder:
+    with Storage(f"{target.address}/model").local() as folder:
         model = read_keras(folder / "model.keras")
     shape = (batch_size, image_size, image_size, 3)
     row_shape = model.compute_output_shape(shape)[1:]
@@ -89,23 +69,12 @@ def extract_step(
 
 
 def predict_step(
-    source: Store, target: Store, model: str, mirror: bool, batch_size: int
+    source: Storage, target: Storage, model: str, mirror: bool, batch_size: int
 ) -> Callable:
-    """Make what answers: the rows that `predict` yields.
-
-    Args:
-        source: Shards with a column `path`.
-        target: It has the model, and what belongs to it, in `model/`.
-        model: Name of its `.keras` file.
-        mirror: Look at each photograph twice.
-        batch_size: Photographs at a time.
-
-    Returns:
-        Function from a shard's name and table to what is written.
-    """
+    """Answer with the model in `model/`: the rows that `predict` yields."""
     from catdog_helpers.prediction.predictor import load_predictor
 
-    with Store(f"{target.address}/model").local() as folder:
+    with Storage(f"{target.address}/model").local() as folder:
         answer, _ = load_predictor(folder / model, batch_size, mirror)
 
     def make(name: str, table: pd.DataFrame) -> tuple:
@@ -114,41 +83,12 @@ def predict_step(
     return make
 
 
-def read_address(path: str) -> bytes:
-    """Read a photograph from this disk, or from where fsspec finds it.
-
-    Args:
-        path: A path, or an address.
-
-    Returns:
-        Its bytes, at most `MAX_BYTES`.
-
-    Raises:
-        ValueError: If it is larger, or cannot be had.
-        OSError: Likewise.
-    """
-    if "://" not in path:
-        return read_bytes(Path(path))
-    import fsspec
-
-    try:
-        with fsspec.open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError:
-        raise
-    except Exception as error:  # each service has exceptions of its own
-        raise ValueError(f"cannot be read: {error}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"too large: at most {MAX_BYTES:,} bytes are read")
-    return data
-
-
 def _photographs(table: pd.DataFrame) -> Iterator[Photograph]:
     for path in table.path:
         yield Photograph(path, partial(read_address, path))
 
 
-def _images(source: Store, name: str, table: pd.DataFrame, shape) -> Iterator:
+def _images(source: Storage, name: str, table: pd.DataFrame, shape) -> Iterator:
     """Yield pixels, prepared or decoded now, or why there are none."""
     from catdog_helpers.prediction.predictor import decode_ahead
 

@@ -15,19 +15,18 @@ from PIL import Image
 
 from catdog_helpers.batches import Batches
 from catdog_helpers.data.prepared import prepare
-from catdog_helpers.data.runs import save_split
-from catdog_helpers.data.splits import split
 from catdog_helpers.features import extract_features
 from catdog_helpers.models import build_head
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import save_model
-from catdog_helpers.scale.arrays import Shards, open_shards
-from catdog_helpers.scale.sharded import (
+from catdog_helpers.scale import (
     extract_shards,
+    open_shards,
     predict_shards,
     prepare_shards,
 )
-from catdog_helpers.scale.store import Store
+from catdog_helpers.scale.reading import ShardedArray
+from catdog_helpers.scale.storage import Storage
 
 pytest.importorskip("pyarrow", reason="the extra [ray] is not installed")
 from conftest import picture  # noqa: E402
@@ -173,9 +172,11 @@ def test_photographs_and_results_at_addresses(photos, expected, tmp_path):
             "memory://photos", "memory://shards", SIDE, per_shard=PER_SHARD
         )
         assert made == 11
-        store = Store("memory://shards")
-        tables = [store.table(name) for name in store.names()]
-        pixels = np.concatenate([store.array(name) for name in store.names()])
+        storage = Storage("memory://shards")
+        tables = [storage.table(name) for name in storage.names()]
+        pixels = np.concatenate(
+            [storage.array(name) for name in storage.names()]
+        )
         with pytest.raises(ValueError, match="copy the .npy files"):
             open_shards("memory://shards")
         model = keras.Sequential(
@@ -240,7 +241,7 @@ def test_a_folder_keeps_the_shards_of_one_run(photos, expected, tmp_path):
     assert before == {p: p.stat().st_mtime_ns for p in target.rglob("*")}
     with pytest.raises(ValueError, match="no photographs. Received: .*/empty"):
         prepare_shards(tmp_path / "empty", tmp_path / "target", SIDE)
-    Store(tmp_path / "other").write("a", pd.DataFrame({"file": ["a.jpg"]}))
+    Storage(tmp_path / "other").write("a", pd.DataFrame({"file": ["a.jpg"]}))
     with pytest.raises(ValueError, match="other: shards need a column `path`"):
         prepare_shards(tmp_path / "other", tmp_path / "target", SIDE)
 
@@ -263,7 +264,7 @@ def test_features_too_large_for_their_file_are_refused(expected, tmp_path):
 @pytest.mark.parametrize("package", ["ray", "pyarrow"])
 def test_a_missing_package_is_named(photos, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    match = rf"{package} is missing: pip install 'catdog-helpers\[ray\]'$"
+    match = rf"{package} is missing: run pip install -e '.\[ray\]' in the"
     with pytest.raises(ImportError, match=match):
         prepare_shards(photos, tmp_path / "new", SIDE, engine="ray")
     assert not (tmp_path / "new").exists()
@@ -284,7 +285,7 @@ def many(tmp_path):
     paths = [tmp_path / f"{i}.npy" for i in range(4)]
     for path, part in zip(paths, np.split(whole, [7, 7, 30]), strict=True):
         np.save(path, part)
-    return Shards(paths), whole
+    return ShardedArray(paths), whole
 
 
 @pytest.mark.parametrize(
@@ -319,7 +320,7 @@ def test_rows_that_are_not_there_are_refused(many, rows):
 def test_shards_must_be_alike(many, tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 5), np.float16))
     with pytest.raises(ValueError, match="alike"):
-        Shards([tmp_path / "0.npy", tmp_path / "other.npy"])
+        ShardedArray([tmp_path / "0.npy", tmp_path / "other.npy"])
 
 
 def test_a_head_learns_the_same_from_shards(many):
@@ -344,7 +345,7 @@ def test_memory_does_not_hold_the_features(tmp_path):
         path = tmp_path / f"{i}.npy"
         shape = (1000, 10_000)
         np.lib.format.open_memmap(path, "w+", np.float16, shape).flush()
-    shards = Shards(sorted(tmp_path.glob("*.npy")))
+    shards = ShardedArray(sorted(tmp_path.glob("*.npy")))
     labels = np.arange(len(shards)) % 2
     head = keras.Sequential(
         [keras.Input((10_000,)), layers.Dense(2, activation="softmax")]
@@ -396,7 +397,7 @@ class Killer(threading.Thread):
         workers = [
             process
             for process in psutil.Process().children(recursive=True)
-            if "MapWorker" in "".join(process.cmdline())
+            if "_Worker" in "".join(process.cmdline())
         ]
         workers[0].kill()
         self.there, self.killed = n, workers[:1]
@@ -431,7 +432,7 @@ def test_after_the_whole_machine_died_the_next_call_goes_on(photos, tmp_path):
     target = tmp_path / "shards"
     given = f"{str(photos)!r}, {str(target)!r}, {SIDE}, per_shard=2"
     code = (
-        "from catdog_helpers import prepare_shards\n"
+        "from catdog_helpers.scale import prepare_shards\n"
         f"prepare_shards({given}, engine='ray', workers=1)"
     )
     command = [sys.executable, "-c", code]
@@ -456,7 +457,7 @@ def test_after_the_whole_machine_died_the_next_call_goes_on(photos, tmp_path):
 @pytest.mark.slow
 def test_what_fails_in_a_worker_is_one_line(cluster, photos, tmp_path):
     """And what is done by then stays."""
-    listing = Store(tmp_path / "listing")
+    listing = Storage(tmp_path / "listing")
     table = pd.DataFrame({"path": [str(photos / "dog/000.png")]})
     listing.write("a", table)
     (tmp_path / "listing" / "b.parquet").write_bytes(b"PAR1 damaged PAR1")
@@ -467,25 +468,3 @@ def test_what_fails_in_a_worker_is_one_line(cluster, photos, tmp_path):
     listing.write("b", table)
     assert prepare_shards(*given) == 1
     assert len(open_shards(tmp_path / "target")[1]) == 2
-
-
-@pytest.mark.slow
-def test_notebook_3_gets_the_same_features_from_a_cluster(
-    cluster, photographs, tmp_path, monkeypatch
-):
-    import run as runner
-
-    folder = photographs(tmp_path / "photos", {"cat": 50, "dog": 50}, side=64)
-    images, manifest = prepare(folder, tmp_path / "data", 64)
-    manifest = split(manifest, train=60, validation=20, test=20)
-    out, about = tmp_path / "run", {"dataset": "tiny", "folder": folder}
-    save_split(out, images, manifest, **about, seed=0)
-    address = cluster.get_runtime_context().gcs_address
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    dials = {"BASE": "sample", "EPOCHS": 2, "ENGINE": "ray", "OUT": str(out)}
-    name = "03_vgg16_bottleneck_features.ipynb"
-    runner.run(dials, [ROOT / "notebooks" / name])
-    printed = (out / "notebooks" / name).read_text("utf-8")
-    assert "validation accuracy of a head trained from shards: 0." in printed
-    (made,) = out.glob("shards-*")
-    assert open_shards(made)[0].shape == (100, 64)

@@ -1,4 +1,4 @@
-"""Many files of features, or of pixels, as one array that stays on disk."""
+"""Read the shards of a folder as one array, which stays on disk."""
 
 import functools
 from pathlib import Path
@@ -6,35 +6,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.scale.store import Store
+from catdog_helpers.scale.storage import Storage
 
-OPEN = 64  # files held open at a time
+OPEN_FILES = 64  # at a time
 
 
-class Shards:
+class ShardedArray:
     """Rows of many `.npy` files as one array that stays on disk.
 
-    It has `shape`, `dtype` and `len`, and takes row numbers and slices; what
-    it gives then is in memory.
-
-    Args:
-        paths: The files, in order; all rows alike.
-
-    Raises:
-        ValueError: If the rows differ.
+    It has `shape`, `dtype` and `len`, and takes row numbers and slices; the
+    rows that these return are in memory.
     """
 
     def __init__(self, paths: list[Path]):
-        heads = [_head(path) for path in paths]
-        kinds = {(shape[1:], dtype) for shape, dtype in heads}
+        read = functools.partial(np.load, mmap_mode="r")
+        self._open = functools.lru_cache(OPEN_FILES)(lambda n: read(paths[n]))
+        files = [read(path) for path in paths]
+        kinds = {(file.shape[1:], file.dtype) for file in files}
         if len(kinds) != 1:
             raise ValueError(f"shards must be alike. Received: {kinds}")
         (row, self.dtype), *_ = kinds
-        self._ends = np.cumsum([shape[0] for shape, _ in heads])
+        self._ends = np.cumsum([len(file) for file in files])
         self.shape = (int(self._ends[-1]), *row)
         self.ndim = len(self.shape)
-        read = functools.partial(np.load, mmap_mode="r")
-        self._open = functools.lru_cache(OPEN)(lambda n: read(paths[n]))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -57,14 +51,13 @@ class Shards:
 
 
 def open_shards(
-    folder: str | Path, columns: list[str] | None = None
-) -> tuple[Shards | None, pd.DataFrame]:
+    folder: str | Path,
+) -> tuple[ShardedArray | None, pd.DataFrame]:
     """Open what `prepare_shards`, `extract_shards`, `predict_shards` wrote.
 
     Args:
         folder: Their `target`. Arrays must lie on a local disk, tables may
             lie anywhere.
-        columns: Of the table, those to read; all if `None`.
 
     Returns:
         array: Pixels or features, an array that stays on disk and can be
@@ -74,25 +67,20 @@ def open_shards(
     Raises:
         ValueError: If shards are missing, or arrays lie elsewhere.
     """
-    store = Store(folder)
-    names, wanted = store.names(), store.record().get("shards")
+    storage = Storage(folder)
+    names, wanted = storage.names(), storage.record().get("shards")
     if not names or wanted not in (None, len(names)):
         raise ValueError(
             f"{folder} has {len(names)} of {wanted or 'unknown'} shards: make "
             "the others with the same call as these"
         )
-    tables = [store.table(name, columns) for name in names]
+    tables = [storage.table(name) for name in names]
     table = pd.concat(tables, ignore_index=True)
-    if not store.has(f"{names[0]}.npy"):
+    if not storage.has(f"{names[0]}.npy"):
         return None, table
-    if not store.is_local:
+    if not storage.is_local:
         raise ValueError(
             f"copy the .npy files to a local disk first. Received: {folder}"
         )
-    paths = [Path(store.root, f"{name}.npy") for name in names]
-    return Shards(paths), table
-
-
-def _head(path: Path) -> tuple[tuple[int, ...], np.dtype]:
-    array = np.load(path, mmap_mode="r")
-    return array.shape, array.dtype
+    paths = [Path(storage.root, f"{name}.npy") for name in names]
+    return ShardedArray(paths), table
