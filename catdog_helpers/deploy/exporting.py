@@ -1,25 +1,39 @@
 """Write a model for use without Keras, each file checked as it is written."""
 
+import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+from filelock import FileLock
 
 from catdog_helpers.data.runs import load_run
-from catdog_helpers.deploy.formats import FILES, explain, write_file
-from catdog_helpers.deploy.parity import check_parity, compare, run_exported
-from catdog_helpers.deploy.webpage import write_page
+from catdog_helpers.deploy.formats import (
+    FILES,
+    explain,
+    with_answers,
+    write_file,
+)
+from catdog_helpers.deploy.parity import (
+    check_parity,
+    compare,
+    run_exported,
+    run_original,
+)
+from catdog_helpers.deploy.webpage import find_runtime, write_page
 from catdog_helpers.machine.files import write_json
-from catdog_helpers.models import in_batches
 from catdog_helpers.prediction.predictor import BORDER
 from catdog_helpers.saving import load_model, load_uncertainty
-from catdog_helpers.uncertainty import with_distance
 
 N_PARITY, N_CALIBRATION = 1000, 200  # images taken from a run
+# The threshold is the distance of a validation image, which is not above it.
+ROUNDING = 1e-5
 CARD = ("class_names", "image_size", "base", "method", "weights_sha256")
-CARD += ("not_sure_below", "temperature")
+CARD += ("trained_on",)
 
 
 def export(
@@ -33,76 +47,95 @@ def export(
     uncertainty: dict | None = None,
     runtime: str | Path | None = None,
 ) -> dict:
-    """Export a model and check at once that the file answers as it does.
+    """Export a model and check that the file answers as `predict` does.
 
-    The input of every file is float32 RGB in [0, 255] of shape `(n,
-    image_size, image_size, 3)`, as `read_image` gives it; the outputs are the
-    probabilities and, with `uncertainty`, each image's distance. The result
-    is also written beside the file, as `<file>.json` ("web": `model.json`).
+    The input `image` of every file is float32 RGB in [0, 255] of shape `(n,
+    image_size, image_size, 3)`, as `read_image` gives it, with `n` = 1 for
+    LiteRT. The outputs are the calibrated `probabilities` and, with
+    `uncertainty`, each image's `distance` from the training images. What
+    makes a verdict of them is returned, and written beside the file as
+    `<file>.json` ("web": `model.json`).
 
     Args:
         model: Path of a model that `save_model` wrote, or a `keras.Model`.
         format: "onnx"; "litert"; "saved_model"; or "web": a page that runs
             the model in the browser, for any static host.
         folder: Where to; what is there of the same name is replaced.
-        card: As for `save_model`; needed only with a `keras.Model`. The web
-            page also heeds `not_sure_below` and `temperature`.
+        card: As for `save_model`; needed only with a `keras.Model`.
         images: Images for the check, shape `(n, image_size, image_size, 3)`.
             Defaults to test images of the run that the path lies in.
         int8_images: Some 100 training images, for "litert" only: weights and
             activations are then rounded to 8 bits, in the ranges that these
-            images cause (`model_int8.tflite`).
+            images cause (`model_int8.tflite`). Such a file is too coarse for
+            the distance.
         uncertainty: What `measure_uncertainty` returned; defaults to what
-            lies beside the path. The file then has
-            its distance from the training images as a second output,
-            shape `(n,)`; what `<file>.json` calls `strange_above` is the
-            threshold. An int8 file is too coarse for it.
-        runtime: For "web": the `dist` folder of the npm package
-            onnxruntime-web, to be copied beside the page. Without it the
-            page loads that from its content-delivery address.
+            lies beside the path.
+        runtime: For "web": a folder with the files of LiteRT.js; `None`
+            downloads them once. See `find_runtime`.
 
     Returns:
-        `file`, `format`, `bytes`, what the card says, and `parity`:
-        `images`, `largest_difference`, `class_agreement`.
+        `file`, `format`, `bytes`, what the card says, `not_sure_below` (a
+        less probable class is one of two), with a distance `strange_above`
+        (a farther image is "not sure"), and `parity`: see `compare`.
 
     Raises:
         ValueError: If this backend cannot write the format, there are no
             images, or the file answers differently (it is then not kept).
         ImportError: If a package is missing; the message names it.
+        ConnectionError: If LiteRT.js cannot be downloaded.
     """
     int8 = int8_images is not None
     if format not in FILES or int8 and format != "litert":
         known = "litert" if int8 else ", ".join(FILES)
         raise ValueError(f"`format` must be {known}. Received: {format!r}")
+    runtime = find_runtime(runtime) if format == "web" else None
     model, card, images, uncertainty = _load(model, card, images, uncertainty)
     name = "model_int8.tflite" if int8 else FILES[format]
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-        file = Path(partial) / name
-        whole = model if int8 else with_distance(model, uncertainty)
+    with _partial_folder(Path(folder)) as partial:
+        about = {"file": name, "format": format, "not_sure_below": BORDER}
+        about |= {key: card[key] for key in CARD if key in card}
+        if uncertainty is not None and not int8:
+            about["strange_above"] = ROUNDING + float(uncertainty["threshold"])
+        whole = with_answers(model, uncertainty, far=not int8)
         try:
-            write_file(whole, format, file, card["image_size"], int8_images)
-            found = run_exported(file, images)
+            write_file(
+                whole, format, partial / name, card["image_size"], int8_images
+            )
+            found = run_exported(partial / name, images)
         except Exception as error:  # converters raise nearly anything
             raise explain(error, format) from None
-        parity = compare(in_batches(whole.predict_on_batch, images), found)
+        expected = run_original(model, uncertainty, images)
+        parity = compare(expected, found, about)
         check_parity(parity, int8=int8)
-        result = {"file": name, "format": format, "bytes": _size(file)}
-        result |= {"not_sure_below": BORDER}
-        result |= {key: card[key] for key in CARD if key in card}
-        if uncertainty is not None:
-            result["temperature"] = float(uncertainty["temperature"])
-        if whole is not model:
-            result["strange_above"] = float(uncertainty["threshold"])
-        result["parity"] = parity
+        about |= {"bytes": _size(partial / name), "parity": parity}
         json_name = "model.json" if format == "web" else f"{name}.json"
-        write_json(Path(partial) / json_name, result)
+        write_json(partial / json_name, about)
         if format == "web":
-            write_page(Path(partial), runtime)
-        for path in Path(partial).iterdir():
-            _replace(path, folder / path.name)
-    return result
+            write_page(partial, runtime)
+    return about
+
+
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder within `folder`, whose content then moves up.
+
+    What a killed export has left there is deleted first: the folder may be
+    published as it is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir(), f"catdog-export-{key}.lock")):
+        for leftover in folder.glob(".partial-*"):
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(
+            prefix=".partial-", dir=folder
+        ) as partial:
+            yield Path(partial)
+            for path in Path(partial).iterdir():
+                target = folder / path.name
+                if target.is_dir():  # os.replace replaces files only
+                    shutil.rmtree(target)
+                os.replace(path, target)
 
 
 def run_images(model_path: str | Path, split: str, n: int) -> np.ndarray:
@@ -148,9 +181,3 @@ def _load(model, card, images, uncertainty):
 def _size(path: Path) -> int:
     files = [path, *path.rglob("*")]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _replace(source: Path, target: Path) -> None:
-    if target.is_dir():  # os.replace takes the place of files only
-        shutil.rmtree(target)
-    os.replace(source, target)

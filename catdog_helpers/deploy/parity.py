@@ -1,4 +1,4 @@
-"""Run an exported model without Keras, and hold it against the original."""
+"""Run an exported model without Keras, and compare it with the original."""
 
 import warnings
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from catdog_helpers.models import in_batches
+from catdog_helpers.prediction.predictor import judge
+from catdog_helpers.uncertainty import calibrate, with_distance
 
 # Between float32 programs: rounding moves a probability by 1e-5. An int8 file
 # is another model; one below this agreement has lost what it was for.
@@ -13,7 +15,7 @@ MAX_DIFFERENCE = 1e-3
 MIN_AGREEMENT, MIN_AGREEMENT_INT8 = 0.999, 0.95
 
 
-def run_exported(path: str | Path, images: np.ndarray) -> list[np.ndarray]:
+def run_exported(path: str | Path, images: np.ndarray) -> dict[str, np.ndarray]:
     """Run an exported model over images.
 
     Args:
@@ -22,8 +24,8 @@ def run_exported(path: str | Path, images: np.ndarray) -> list[np.ndarray]:
         images: RGB of shape `(n, image_size, image_size, 3)` in [0, 255].
 
     Returns:
-        Its outputs: probabilities of shape `(n, n_classes)`, float32, and, if
-        it was exported with it, the distance of shape `(n,)`.
+        `probabilities`, calibrated, of shape `(n, n_classes)`, float32, and,
+        if it was exported with it, the `distance` of shape `(n,)`.
     """
     path = Path(path)
     open_file, size = {
@@ -31,59 +33,89 @@ def run_exported(path: str | Path, images: np.ndarray) -> list[np.ndarray]:
         ".tflite": (_open_litert, 1),
         "": (_open_saved_model, 32),
     }[path.suffix]
-    return in_batches(open_file(path), images, batch_size=size)
+    names, run = open_file(path)
+    outputs = in_batches(run, images, batch_size=size)
+    return dict(zip(names, outputs, strict=True))
 
 
-def compare(expected: list[np.ndarray], found: list[np.ndarray]) -> dict:
+def run_original(
+    model, uncertainty: dict | None, images: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Run a model as `predict` does; the outputs are those of an export."""
+    run = with_distance(model, uncertainty).predict_on_batch
+    probabilities, *distance = in_batches(run, images)
+    temperature = uncertainty["temperature"] if uncertainty else 1.0
+    found = {"probabilities": calibrate(probabilities, temperature)}
+    return found | ({"distance": distance[0]} if distance else {})
+
+
+def compare(
+    expected: dict[str, np.ndarray], found: dict[str, np.ndarray], card: dict
+) -> dict:
     """Compare the answers of two models to the same images.
 
     Args:
-        expected: Outputs of the original, probabilities first.
+        expected: Outputs of the original.
         found: Those of the exported model.
+        card: What says what they mean: `class_names` and, with a distance,
+            `strange_above`.
 
     Returns:
         `images`, their number; `largest_difference` of a probability or a
-        distance; and `class_agreement`, the share with the same class, in
-        [0, 1].
+        distance; `class_agreement` and `verdict_agreement`, the shares with
+        the same class and the same verdict, in [0, 1].
     """
-    same = expected[0].argmax(axis=1) == found[0].argmax(axis=1)
-    pairs = zip(expected, found, strict=True)
     # nan would compare as no difference at all.
-    differences = [np.nan_to_num(np.abs(a - b), nan=1.0) for a, b in pairs]
+    differences = [
+        np.nan_to_num(np.abs(expected[name] - found[name]), nan=1.0)
+        for name in found
+    ]
+    a, b = (_answers(outputs, found, card) for outputs in (expected, found))
     return {
-        "images": len(same),
+        "images": len(a),
         "largest_difference": float(max(d.max() for d in differences)),
-        "class_agreement": float(same.mean()),
+        "class_agreement": _share_alike(a, b, "class"),
+        "verdict_agreement": _share_alike(a, b, "verdict"),
     }
 
 
 def check_parity(parity: dict, *, int8: bool) -> None:
-    """Check that an exported model answers as the original does.
+    """Raise ValueError unless an exported model answers as the original.
 
-    Args:
-        parity: What `compare` returned.
-        int8: Whether the file computes with 8 bits: only the classes count.
-
-    Raises:
-        ValueError: If it does not.
+    An int8 file computes other probabilities: only its answers count.
     """
     least = MIN_AGREEMENT_INT8 if int8 else MIN_AGREEMENT
     too_far = not int8 and parity["largest_difference"] > MAX_DIFFERENCE
-    if too_far or parity["class_agreement"] < least:
+    same = min(parity["class_agreement"], parity["verdict_agreement"])
+    if too_far or same < least:
         raise ValueError(
             "the exported file answers differently and was not kept: same "
-            f"class on {parity['class_agreement']:.2%} of {parity['images']} "
-            f"images (at least {least:.1%} are asked), probabilities up to "
+            f"answers to {same:.2%} of {parity['images']} images (at least "
+            f"{least:.1%} are asked), probabilities up to "
             f"{parity['largest_difference']:.2g} apart"
         )
+
+
+def _answers(outputs: dict, kept: dict, card: dict) -> list[dict]:
+    """Judge each image by the outputs that the exported file has as well."""
+    strange = np.zeros(len(outputs["probabilities"]), bool)
+    if "distance" in kept:
+        strange = outputs["distance"] > card["strange_above"]
+    rows = zip(outputs["probabilities"], strange, strict=True)
+    return [judge(*row, card["class_names"]) for row in rows]
+
+
+def _share_alike(a: list[dict], b: list[dict], key: str) -> float:
+    pairs = zip(a, b, strict=True)
+    return float(np.mean([x[key] == y[key] for x, y in pairs]))
 
 
 def _open_onnx(path: Path):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
-    name = session.get_inputs()[0].name
-    return lambda x: session.run(None, {name: x})
+    names = [output.name for output in session.get_outputs()]
+    return names, lambda x: session.run(None, {"image": x})
 
 
 def _open_litert(path: Path):
@@ -95,29 +127,19 @@ def _open_litert(path: Path):
         Interpreter = tf.lite.Interpreter
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        interpreter = Interpreter(str(path))
-    interpreter.allocate_tensors()
-    inputs = interpreter.get_input_details()[0]["index"]
-    # Their order is not kept, but the names end with ":0", ":1".
-    outputs = interpreter.get_output_details()
-    outputs = sorted(outputs, key=lambda output: output["name"])
-
-    def run(x):
-        interpreter.set_tensor(inputs, x)
-        interpreter.invoke()
-        return [interpreter.get_tensor(x["index"]) for x in outputs]
-
-    return run
+        run = Interpreter(str(path)).get_signature_runner()
+    names = sorted(run.get_output_details())
+    return names, lambda x: [run(image=x)[name] for name in names]
 
 
 def _open_saved_model(path: Path):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
+    names = sorted(loaded.signatures["serving_default"].structured_outputs)
 
     def run(x):
         outputs = loaded.serve(x)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        return [output.numpy() for output in outputs]
+        return [outputs[name].numpy() for name in names]
 
-    return run
+    return names, run

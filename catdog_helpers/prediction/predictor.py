@@ -118,7 +118,7 @@ def load_predictor(
                 if isinstance(x, str):
                     row["error"] = x
                 else:
-                    row |= _judge(*next(outputs), card["class_names"])
+                    row |= judge(*next(outputs), card["class_names"])
                 yield photograph, x, row
 
     return answer, card
@@ -149,7 +149,8 @@ def _prepare(model, uncertainty: dict | None, mirror: bool, batch_size: int):
     return compute
 
 
-def _judge(probabilities: np.ndarray, strange: bool, names: list[str]) -> dict:
+def judge(probabilities: np.ndarray, strange: bool, names: list[str]) -> dict:
+    """Return one row's class, probability, verdict and (no) error."""
     order = probabilities.argsort()[::-1]
     best, probability = names[order[0]], float(probabilities[order[0]])
     verdict = best

@@ -3,35 +3,23 @@
 /**
  * Judge one photograph.
  *
- * `outputs` are the probabilities and, where the file gives it, the distance
- * from the training images. `card` is model.json: `class_names`;
- * `not_sure_below`, the least probability of a verdict; and, if they were
- * measured, `temperature`, for the probabilities, and `strange_above`, for
- * the distance.
+ * `outputs` are the calibrated `probabilities` and, where the file gives it,
+ * the `distance` from the training images. `card` is model.json:
+ * `class_names`; `not_sure_below`, the least probability of a verdict with
+ * one class; and `strange_above`, the largest distance of any verdict.
  */
-export function judge([probabilities, distance], card) {
-  const p = calibrate(probabilities, card.temperature ?? 1);
-  const order = p.map((_, i) => i).sort((a, b) => p[b] - p[a]);
-  const best = card.class_names[order[0]];
-  const probability = p[order[0]];
-  const knowsStrange = card.strange_above !== undefined;
+export function judge({ probabilities, distance }, card) {
+  const names = card.class_names;
+  const order = probabilities.map((_, i) => i);
+  order.sort((a, b) => probabilities[b] - probabilities[a]);
+  const best = names[order[0]];
+  const probability = probabilities[order[0]];
   let verdict = best;
-  if (knowsStrange && distance[0] > card.strange_above) {
+  if (distance && distance[0] > card.strange_above) {
     verdict = "not sure";
   } else if (probability < card.not_sure_below) {
     const two = order.slice(0, 2).sort((a, b) => a - b);
-    const either = two.map((i) => card.class_names[i]).join(" or ");
-    verdict = knowsStrange ? either : "not sure";
+    verdict = two.map((i) => names[i]).join(" or ");
   }
-  return { verdict, class: best, probability, probabilities: p };
-}
-
-/** Softmax of the logits divided by a temperature (Guo et al. 2017). */
-export function calibrate(probabilities, temperature) {
-  const logits = probabilities.map(
-    (p) => Math.log(Math.max(p, 1e-7)) / temperature,
-  );
-  const powers = logits.map((x) => Math.exp(x - Math.max(...logits)));
-  const total = powers.reduce((a, b) => a + b);
-  return powers.map((x) => x / total);
+  return { verdict, class: best, probability, probabilities, order };
 }

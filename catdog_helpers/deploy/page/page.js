@@ -1,29 +1,33 @@
 // The page: photographs in, answers out. Nothing leaves the browser.
 
-import { readImage } from "./read_image.js";
+import { readImage, toPixels, toSquare } from "./read_image.js";
 import { judge } from "./judge.js";
 
+const EVERY = 500; // milliseconds between two answers to the live camera
 const find = (id) => document.getElementById(id);
 const say = (text) => (find("status").textContent = text);
+const copy = (id) => find(id).content.cloneNode(true);
 
 /** Load the runtime, the model and its card: a function from pixels. */
 async function loadModel() {
-  const { src, dataset } = find("runtime");
-  // The tag has loaded and checked this very module: it is not fetched again.
-  const ort = await import(src);
-  const [card, wasm, model] = await Promise.all([
+  const { loadAndCompile, loadLiteRt, Tensor } = await import(
+    "./runtime/litert.js"
+  );
+  const [card, data] = await Promise.all([
     fetch("model.json").then(open).then((response) => response.json()),
-    fetch(dataset.wasm, { integrity: dataset.wasmIntegrity }).then(bytes),
-    fetch("model.onnx").then(bytes),
+    fetch("model.tflite").then(bytes),
+    loadLiteRt("runtime/"),
   ]);
-  ort.env.wasm.wasmBinary = wasm;
-  ort.env.wasm.numThreads = 1; // more need headers that few hosts send
-  const session = await ort.InferenceSession.create(new Uint8Array(model));
+  const options = { accelerator: "wasm" }; // the same answers everywhere
+  const model = await loadAndCompile(new Uint8Array(data), options);
   const size = card.image_size;
   const run = async (pixels) => {
-    const x = new ort.Tensor("float32", pixels, [1, size, size, 3]);
-    const outputs = await session.run({ [session.inputNames[0]]: x });
-    return session.outputNames.map((name) => Array.from(outputs[name].data));
+    const image = new Tensor(pixels, [1, size, size, 3]);
+    const outputs = Object.entries(await model.run({ image }));
+    const found = outputs.map(([name, y]) => [name, [...y.toTypedArray()]]);
+    for (const [, tensor] of outputs) tensor.delete();
+    image.delete();
+    return Object.fromEntries(found);
   };
   return { card, run };
 }
@@ -44,45 +48,63 @@ function enqueue(model, blobs) {
 }
 
 async function answer({ card, run }, blob) {
-  const item = find("answer").content.cloneNode(true).firstElementChild;
+  const item = copy("answer").firstElementChild;
   const file = blob.name ?? "from the camera";
   let result;
   say(`Looking at ${file} …`);
   try {
     const pixels = await readImage(blob, card.image_size);
     result = judge(await run(pixels), card);
-    showAnswer(item, result, file, blob);
+    showPicture(item.querySelector("img"), file, blob);
+    showResult(item.querySelector(".result"), result, card, file);
   } catch (error) {
     result = { error: error.message };
-    showError(item, result, file);
+    showError(item, error.message, file);
   }
   item.dataset.answer = JSON.stringify({ file, ...result });
   find("answers").prepend(item);
   say("");
 }
 
-function showAnswer(item, result, file, blob) {
-  const picture = item.querySelector("img");
+function showPicture(picture, file, blob) {
   picture.src = URL.createObjectURL(blob);
   picture.alt = file;
   picture.onload = () => URL.revokeObjectURL(picture.src);
-  const sure = result.verdict === result.class;
-  item.className = sure ? "sure" : "unsure";
-  item.querySelector(".verdict").textContent = result.verdict;
-  item.querySelector("meter").value = result.probability;
-  // Never "100 %": no answer is that sure.
-  const percent = Math.min(100 * result.probability, 99.9).toFixed(1);
-  const guess = sure ? `${percent} %` : `${result.class}? ${percent} %`;
-  item.querySelector(".detail").textContent = `${guess} · ${file}`;
 }
 
-function showError(item, { error }, file) {
+/** Show the verdict, and a bar for each class, the likeliest first. */
+function showResult(place, result, card, detail) {
+  const parts = copy("result");
+  const sure = result.verdict === result.class;
+  place.classList.toggle("unsure", !sure);
+  parts.querySelector(".verdict").textContent = result.verdict;
+  parts.querySelector(".detail").textContent = detail;
+  const bars = parts.querySelector(".bars");
+  bars.ariaLabel = "Probability of each class";
+  for (const i of result.order) {
+    const bar = copy("bar");
+    const [name, meter, percent] = bar.firstElementChild.children;
+    name.textContent = card.class_names[i];
+    meter.value = result.probabilities[i];
+    // Never "100 %": no answer is that sure.
+    const share = Math.min(100 * result.probabilities[i], 99.9);
+    percent.textContent = `${share.toFixed(1)} %`;
+    meter.ariaLabel = `${name.textContent}: ${percent.textContent}`;
+    bars.append(bar);
+  }
+  place.replaceChildren(parts);
+}
+
+function showError(item, error, file) {
   item.className = "unreadable";
   item.querySelector("img").remove();
-  item.querySelector("meter").remove();
-  item.querySelector(".verdict").textContent = "no answer";
-  item.querySelector(".detail").textContent =
-    `${file}: this browser cannot read it (${error})`;
+  const parts = copy("result");
+  parts.querySelector(".verdict").textContent = "no answer";
+  parts.querySelector(".bars").remove();
+  parts.querySelector(".detail").textContent = /\.hei[cf]$/i.test(file)
+    ? `${file}: this browser cannot read HEIC; save it as JPEG`
+    : `${file}: this browser cannot read it (${error})`;
+  item.querySelector(".result").append(parts);
 }
 
 function connect(model) {
@@ -116,6 +138,8 @@ function connectCamera(model) {
         video: { facingMode: "environment" }, // the one at the back
       });
       viewfinder.hidden = false;
+      button.disabled = true;
+      answerLive(model);
     } catch (error) {
       say(`The camera cannot be used: ${error.message}`);
     }
@@ -129,8 +153,29 @@ function connectCamera(model) {
   };
   find("stop").onclick = () => {
     for (const track of video.srcObject.getTracks()) track.stop();
+    video.srcObject = null;
     viewfinder.hidden = true;
+    button.disabled = false;
+    find("live").replaceChildren();
   };
+}
+
+/** Answer to what the camera sees, again and again until it is stopped. */
+async function answerLive({ card, run }) {
+  const [video, live] = [find("video"), find("live")];
+  const look = async () => {
+    if (!video.srcObject || !video.videoWidth) return;
+    const pixels = toSquare(toPixels(video), card.image_size, false);
+    const result = judge(await run(pixels), card);
+    if (!video.srcObject) return; // stopped in the meantime
+    showResult(live, result, card, "live");
+    live.dataset.answers = 1 + Number(live.dataset.answers ?? 0);
+  };
+  while (video.srcObject) {
+    const pause = new Promise((done) => setTimeout(done, EVERY));
+    queue = queue.then(look).catch((error) => say(error.message));
+    await Promise.all([queue, pause]);
+  }
 }
 
 try {
@@ -139,6 +184,7 @@ try {
   find("about").textContent =
     `The model knows ${names.length} classes: ${names.join(", ")}. ` +
     "Show it something else, and it may still name one of them.";
+  find("drawings").hidden = model.card.trained_on !== "drawings";
   connect(model);
   say("");
   document.body.dataset.ready = "yes";

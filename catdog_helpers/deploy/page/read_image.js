@@ -1,4 +1,4 @@
-// Photograph to pixels, as catdog_helpers/images.py reads it: EXIF rotation,
+// Photograph to pixels, as catdog_helpers/data/images.py reads it: EXIF rotation,
 // transparency on white, one resize to a square. The browser decodes; the
 // resize is Pillow's own (src/libImaging/Resample.c and Reduce.c), because
 // that of a canvas differs between browsers and gives other answers.
@@ -11,7 +11,9 @@ export async function readImage(blob, size) {
     imageOrientation: "from-image",
     colorSpaceConversion: "none", // Pillow ignores colour profiles, too
   };
-  let bitmap = await createImageBitmap(blob, options);
+  let bitmap = await createImageBitmap(blob, options).catch(() =>
+    asElement(blob),
+  );
   const shrink = Math.sqrt(MAX_CANVAS / (bitmap.width * bitmap.height));
   if (shrink < 1) {
     const whole = bitmap;
@@ -27,6 +29,18 @@ export async function readImage(blob, size) {
   const pixels = toPixels(bitmap);
   bitmap.close();
   return toSquare(pixels, size, isJpeg);
+}
+
+/** Decode what only an <img> reads, such as HEIC in Safari. */
+async function asElement(blob) {
+  const image = new Image();
+  image.src = URL.createObjectURL(blob);
+  try {
+    await image.decode();
+    return await createImageBitmap(image);
+  } finally {
+    URL.revokeObjectURL(image.src);
+  }
 }
 
 /** Draw a bitmap or a video on white: RGB, one byte a value. */
