@@ -12,6 +12,7 @@ import pytest
 
 # Kept for a look after the run; ignored by git
 ARTEFACTS = Path(__file__).parents[2] / "runs" / "artefacts"
+RUNTIME = Path(__file__).parents[2] / "runs" / "litertjs"  # fetched once
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

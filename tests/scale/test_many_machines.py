@@ -1,6 +1,7 @@
 """The page on many machines: its code runs, and installs what is ours."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
