@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from catdog_helpers import __version__
+from catdog_helpers.deploy.formats import FILES
 from catdog_helpers.machine.failures import one_line
 
 STATUS = """\
@@ -122,12 +123,11 @@ def _positive(text: str) -> int:
 
 def _add_export(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    formats = ["onnx", "litert", "saved_model", "web"]
-    add("--format", required=True, choices=formats)
+    add("--format", required=True, choices=FILES)
     add("--to", required=True, type=Path, metavar="FOLDER")
     text = "litert: 8 bits, calibrated on the run's training images"
     add("--int8", action="store_true", help=text)
-    text = "web: dist folder of onnxruntime-web, copied beside the page"
+    text = "web: folder of LiteRT.js; by default it is downloaded once"
     add("--runtime", metavar="FOLDER", help=text)
 
 
@@ -204,6 +204,10 @@ def _export(model, format, to, int8, runtime) -> int:
         result = exporting.export(
             model, format, to, int8_images=images, runtime=runtime
         )
+    if format == "card":
+        print(f"{to}: {result['bytes']:,} bytes. Read {to}/README.md, then")
+        print(f"share it: hf upload YOUR_NAME/MODEL_NAME {to}")
+        return 0
     parity = result["parity"]
     print(
         f"{one_line(to / result['file'])}: {result['bytes']:,} bytes; same "

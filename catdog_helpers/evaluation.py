@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from catdog_helpers.bases import weights_name
 from catdog_helpers.data.runs import backup_run, load_run
+from catdog_helpers.data.sources import DRAWN
 from catdog_helpers.machine.backend import versions
 from catdog_helpers.machine.files import read_json, replacing, write_json
 from catdog_helpers.machine.memory import peak_memory
@@ -110,6 +111,7 @@ def _card(method: str, model, info: dict, base: str, weights: str) -> dict:
     """Return what a model's card says of its method, its data and its base."""
     card = {"method": method} | {k: info[k] for k in (*OF_THE_SPLIT, "dataset")}
     card |= {"base": Path(base).name, "weights": weights}
+    card |= {"trained_on": "drawings"} if info["dataset"] in DRAWN else {}
     sizes = [x.height for x in leaves(model) if isinstance(x, layers.Resizing)]
     return card | {"resolution": sizes[0] if sizes else info["image_size"]}
 

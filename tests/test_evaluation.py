@@ -365,6 +365,16 @@ def test_scoreboard_has_a_line_for_each_method(run_dir):
     assert 0 < row["milliseconds a photograph"] < 1000
 
 
+def test_a_model_trained_on_drawings_says_so(run_dir):
+    assert "trained_on" not in save(run_dir)
+    path = run_dir / "dataset.json"
+    info = json.loads(path.read_text("utf-8")) | {"dataset": "sample"}
+    path.write_text(json.dumps(info), "utf-8")
+    save(run_dir)
+    card = run_dir / "models" / "scratch_cnn.json"
+    assert json.loads(card.read_text("utf-8"))["trained_on"] == "drawings"
+
+
 def test_weights_that_were_frozen_do_not_count_as_trained(run_dir):
     run = load_run(run_dir)
     images, manifest = run.images, run.manifest

@@ -62,7 +62,8 @@ PLACES = {
     ),
 }
 SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".tsv", ".json")
-NAMES = ("sample", "sample_breeds", *SOURCES)
+DRAWN = ("sample", "sample_breeds")  # drawings, no photographs
+NAMES = (*DRAWN, *SOURCES)
 SAMPLE = Path(__file__).parent / "sample"
 PREPARED_BYTES = 192 * 192 * 3  # an image in the array that `prepare` makes
 

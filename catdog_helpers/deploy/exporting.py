@@ -18,6 +18,7 @@ from catdog_helpers.deploy.formats import (
     with_answers,
     write_file,
 )
+from catdog_helpers.deploy.hub import write_hub
 from catdog_helpers.deploy.parity import (
     check_parity,
     compare,
@@ -58,8 +59,9 @@ def export(
 
     Args:
         model: Path of a model that `save_model` wrote, or a `keras.Model`.
-        format: "onnx"; "litert"; "saved_model"; or "web": a page that runs
-            the model in the browser, for any static host.
+        format: "onnx"; "litert"; "saved_model"; "web": a page that runs the
+            model in the browser, for any static host; or "card": the model,
+            not converted, with a card for a model hub.
         folder: Where to; what is there of the same name is replaced.
         card: As for `save_model`; needed only with a `keras.Model`.
         images: Images for the check, shape `(n, image_size, image_size, 3)`.
@@ -76,7 +78,8 @@ def export(
     Returns:
         `file`, `format`, `bytes`, what the card says, `not_sure_below` (a
         less probable class is one of two), with a distance `strange_above`
-        (a farther image is "not sure"), and `parity`: see `compare`.
+        (a farther image is "not sure"), and `parity`: see `compare`. Of a
+        card only the first three.
 
     Raises:
         ValueError: If this backend cannot write the format, there are no
@@ -88,6 +91,8 @@ def export(
     if format not in FILES or int8 and format != "litert":
         known = "litert" if int8 else ", ".join(FILES)
         raise ValueError(f"`format` must be {known}. Received: {format!r}")
+    if format == "card":
+        return _export_card(model, Path(folder))
     runtime = find_runtime(runtime) if format == "web" else None
     model, card, images, uncertainty = _load(model, card, images, uncertainty)
     name = "model_int8.tflite" if int8 else FILES[format]
@@ -113,6 +118,17 @@ def export(
         if format == "web":
             write_page(partial, runtime)
     return about
+
+
+def _export_card(model, folder: Path) -> dict:
+    """Write a folder for a model hub; nothing is converted or compared."""
+    if not isinstance(model, (str, Path)):
+        raise ValueError(f"a card needs a model's path. Received: {model!r}")
+    has_page = (folder / "page").is_dir()
+    with _partial_folder(folder) as partial:
+        write_hub(model, partial, has_page=has_page)
+        n_bytes = _size(partial)
+    return {"file": "README.md", "format": "card", "bytes": n_bytes}
 
 
 @contextmanager
