@@ -51,7 +51,7 @@ def write_hub(model_path: str | Path, folder: Path, *, has_page: bool) -> None:
     path = Path(model_path)
     _, card = load_model(path)
     result = read_json(path.parents[1] / "results" / f"{path.stem}.json")
-    if result.get("weights_sha256") != card["weights_sha256"]:
+    if not result or result["split_sha256"] != card.get("split_sha256"):
         raise ValueError(
             f"a card states the test result, and {path.parents[1]} has none of "
             f"this model: run its notebook again. Received: {path}"

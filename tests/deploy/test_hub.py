@@ -14,8 +14,8 @@ def test_the_folder_is_whole_and_states_what_was_measured(run_dir, tmp_path):
     result = save_method(run_dir, "bottleneck", base="VGG16")
     path, hub = run_dir / "models" / "bottleneck.keras", tmp_path / "hub"
     (hub / "page").mkdir(parents=True)
-    status, out, _ = run("--model", path, "--format", "card", "--to", hub)
-    assert status == 0
+    status, out, error = run("--model", path, "--format", "card", "--to", hub)
+    assert status == 0, error
     assert f"hf upload YOUR_NAME/MODEL_NAME {hub}" in out
     names = {"model.keras", "model.json", "model.npz", "README.md", "page"}
     assert {path.name for path in hub.iterdir()} == names
