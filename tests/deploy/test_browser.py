@@ -177,8 +177,11 @@ def test_drop_camera_broken_files_and_not_sure(sample_run, runtime, tmp_path):
         browser.find_element("id", "camera").click()
         live = "return Number(document.getElementById('live').dataset.answers)"
         wait(lambda: browser.execute_script(live) >= 3)
-        bars = browser.find_elements("css selector", "#live meter")
-        labels = {bar.get_attribute("aria-label") for bar in bars}
+        # At once: each answer replaces the bars.
+        labels = browser.execute_script(
+            """return [...document.querySelectorAll("#live meter")]
+            .map((bar) => bar.ariaLabel)"""
+        )
         assert {text.partition(":")[0] for text in labels} == {*CLASS_NAMES}
         keep(browser, "page_live")
         browser.set_window_size(500, 900)
