@@ -32,7 +32,8 @@ BROUGHT_BY = {
 }
 # Imported only where somebody exports a model: the extra, and LiteRT's own
 # runtime, which is used if it is there; and, by the extra `ray`, for shards
-OPTIONAL = {"openvino", "onnxruntime", "ai_edge_litert", "ray", "fsspec"}
+OPTIONAL = {"openvino", "onnxruntime", "tf2onnx", "ai_edge_litert"}
+OPTIONAL |= {"ray", "fsspec"}
 # Keras runs on these as well; whoever wants that installs them
 INSTEAD = {"jax", "torch"}
 # Keras and matplotlib objects: a hint would need the import
