@@ -175,7 +175,7 @@ def test_drop_camera_broken_files_and_not_sure(sample_run, runtime, tmp_path):
             card.get("trained_on") == "drawings"
         )
         browser.find_element("id", "camera").click()
-        live = "return Number(document.getElementById('live').dataset.answers)"
+        live = "return Number(live.dataset.answers ?? 0)"
         wait(lambda: browser.execute_script(live) >= 3)
         # At once: each answer replaces the bars.
         labels = browser.execute_script(
