@@ -370,8 +370,8 @@ def test_a_model_trained_on_drawings_says_so(run_dir):
     path = run_dir / "dataset.json"
     info = json.loads(path.read_text("utf-8")) | {"dataset": "sample"}
     path.write_text(json.dumps(info), "utf-8")
-    save(run_dir)
-    card = run_dir / "models" / "scratch_cnn.json"
+    save(run_dir, "bottleneck")
+    card = run_dir / "models" / "bottleneck.json"
     assert json.loads(card.read_text("utf-8"))["trained_on"] == "drawings"
 
 
