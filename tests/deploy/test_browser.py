@@ -22,9 +22,10 @@ from catdog_helpers.data.sample.draw import CLASS_NAMES, draw
 from catdog_helpers.deploy.exporting import export
 from catdog_helpers.deploy.webpage import find_runtime
 from catdog_helpers.prediction.predictor import predict
-from dials import ROOT, inject
+from dials import parse_dials
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 ROTATION = 0x0112  # the EXIF tag
 
 
@@ -42,7 +43,7 @@ def sample_run(tmp_path_factory):
     """Notebooks 01 and 03 on the drawn sample: a model and its run."""
     folder = tmp_path_factory.mktemp("sample")
     arguments = ["IMAGE_SIZE=64", f"OUT={folder / 'out'}", "TEST=200"]
-    dials = runner.parse_dials(arguments) | {"DATA": str(folder / "data")}
+    dials = parse_dials(arguments) | {"DATA": str(folder / "data")}
     names = "01_download_data", "03_vgg16_bottleneck_features"
     return runner.run(dials, [ROOT / "notebooks" / f"{n}.ipynb" for n in names])
 
@@ -225,7 +226,7 @@ def test_the_page_answers_as_python_does_on_photographs(
         "VALIDATION=100",
         "TEST=100",
     ]
-    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
+    dials = parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
     names = "01_download_data", "03_vgg16_bottleneck_features"
     paths = [ROOT / "notebooks" / f"{name}.ipynb" for name in names]
     model_path = runner.run(dials, paths) / "models" / "bottleneck.keras"
@@ -296,7 +297,9 @@ def test_notebook_05_in_jupyterlab(sample_run, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     if "FileUpload" not in path.read_text("utf-8"):
         pytest.skip("notebook 05 has no upload button yet")
-    inject(notebook, {"OUT": str(sample_run), "DATA": str(tmp_path / "data")})
+    runner._inject(
+        notebook, {"OUT": str(sample_run), "DATA": str(tmp_path / "data")}
+    )
     nbformat.write(notebook, folder / path.name)
     photo = tmp_path / "uploaded picture.png"
     draw("cat", np.random.default_rng(5), 120).save(photo)
