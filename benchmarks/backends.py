@@ -41,7 +41,7 @@ FEATURES = {
         "if saved by a Keras up to its own",
     ),
     "killed training: same end, to the last digit": ("yes",) * 4,
-    "heat maps, ideal cats (notebook 7)": ("yes",) * 4,
+    "heat maps, ideal cats (notebook 9)": ("yes",) * 4,
     "several GPUs (`DEVICES`)": (
         "`MirroredStrategy`",
         "`DataParallel`",

@@ -45,7 +45,7 @@ def record_run(out: Path) -> dict:
 
     Returns:
         `date`, `machine`, the content of each `results/<method>.json`, and,
-        of notebooks 06 and 09, `curves`, `pairs` and `pitfalls`.
+        of notebooks 06, 07 and 11, `curves`, `pairs` and `pitfalls`.
     """
     results = list(ch.load_results(out).values())
     for result in results:
@@ -67,21 +67,28 @@ def to_table(record: dict) -> str:
         record: What `record_run` returned.
 
     Returns:
-        Markdown: the scoreboard and its conditions, and what notebooks 06
-        and 09 found.
+        Markdown: the scoreboard and its conditions, and what notebooks 06,
+        07 and 11 found.
     """
     lines = [*_scoreboard(record), "", conditions(record)]
     if "pairs" in record:
         lines += ["", *_pairs(record["pairs"])]
     if "curves" in record:
         curves = pd.DataFrame(record["curves"])
-        match = ch.study.images_to_match(
-            curves, "scratch CNN", "bottleneck features"
-        )
-        lines += ["", *(f"- {sentence}" for sentence in match.sentence)]
+        lines += ["", _sum_up(curves, record["results"][0])]
     if "pitfalls" in record:
         lines += ["", *_pitfalls(record["pitfalls"])]
     return "\n".join(lines)
+
+
+def _sum_up(curves: pd.DataFrame, result: dict) -> str:
+    return ch.study.sum_up_curves(
+        curves,
+        "scratch CNN",
+        "bottleneck features",
+        n_classes=len(result["class_names"]),
+        n_test=result["n_test"],
+    )
 
 
 def _scoreboard(record: dict) -> list[str]:
@@ -136,7 +143,7 @@ def _pairs(pairs: list[dict]) -> list[str]:
 
 def _pitfalls(pitfalls: list[dict]) -> list[str]:
     lines = [
-        "| what was done (notebook 09) | test accuracy | 95 % interval | "
+        "| what was done (notebook 11) | test accuracy | 95 % interval | "
         "points lost, against its right way | 95 % interval |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -160,7 +167,7 @@ def to_figure(record: dict):
 
     Returns:
         The figure: accuracy by epoch and by seconds, the methods' test
-        accuracies, and, if notebook 06 has run, accuracy by training images.
+        accuracies, and, if notebook 07 has run, accuracy by training images.
     """
     series = [r for r in record["results"] if _of_series(r)]
     fig, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")

@@ -2,7 +2,7 @@
 
     make report DATASET=... BASE=... [RECORD=photographs]
 
-Notebooks 01 to 06 and 09 with the dials of `make run`; then the scoreboard,
+Notebooks 01 to 08 and 11 with the dials of `make run`; then the scoreboard,
 the curves and the plots as `report.md` and `report.png` in the run's folder.
 With RECORD they go into `benchmarks/results/` and the README, too.
 """
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     names = [a[7:] for a in arguments if a.startswith("RECORD=")]
     dials = [a for a in arguments if not a.startswith("RECORD=")]
     if not any(a.startswith("NOTEBOOKS=") for a in dials):
-        dials.append("NOTEBOOKS=1-6,9")
+        dials.append("NOTEBOOKS=1-8,11")
     if status := run_notebooks(dials):
         return status
     out = Path(parse_dials(dials)["OUT"])

@@ -6,9 +6,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "advice": ["advise", "learning_curve", "suspect_labels"],
-        "comparison": ["compare_methods", "conclude", "holm", "mcnemar"],
-        "curves": ["images_to_match", "measure_once", "subsets"],
+        "comparison": [
+            "compare_methods",
+            "compare_seeds",
+            "conclude",
+            "holm",
+            "mcnemar",
+        ],
+        "curves": ["measure_once", "subsets", "sum_up_curves"],
+        "facts": ["file_facts"],
         "heatmaps": ["heat_map", "log_odds", "value_and_gradient"],
         "inside": ["cut_model", "nearest_images", "pooled_features"],
+        "linear": ["choose_strength", "fit_linear", "linear_head"],
     },
 )

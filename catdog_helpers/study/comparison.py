@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from catdog_helpers.data.runs import load_run
 from catdog_helpers.evaluation import wilson_interval
@@ -66,6 +67,42 @@ def _paired_interval(first, second) -> tuple[float, float]:
         float(p - q) - distance(p - low_p, high_q - q),
         float(p - q) + distance(high_p - p, q - low_q),
     )
+
+
+def compare_seeds(first: np.ndarray, second: np.ndarray) -> dict:
+    """Compare two recipes that were each trained with several seeds.
+
+    What varies is both the test images and the seeds; their two variances of
+    the mean difference are added, with the degrees of freedom of Welch and
+    Satterthwaite (F. E. Satterthwaite, Biometrics Bulletin 2, 1946).
+
+    Args:
+        first: Shape `(n_seeds, n_images)`, boolean: which images the first
+            recipe gets right with each seed.
+        second: Likewise, with the same seeds and the same images.
+
+    Returns:
+        `difference` of the mean accuracies, first minus second, with the
+        `low` and `high` of its 95 % interval; `p`, two-sided; `seeds`, their
+        number, and `seed spread`, the standard deviation of the difference
+        over the seeds (NaN of one seed).
+    """
+    apart = np.asarray(first, float) - np.asarray(second, float)
+    n_seeds, n_images = apart.shape
+    by_seed, by_image = apart.mean(axis=1), apart.mean(axis=0)
+    parts = [by_image.var(ddof=1) / n_images]
+    if n_seeds > 1:
+        parts.append(by_seed.var(ddof=1) / n_seeds)
+    error, mean = sum(parts) ** 0.5, float(apart.mean())
+    found = {"seeds": n_seeds, "difference": mean}
+    found["seed spread"] = by_seed.std(ddof=1) if n_seeds > 1 else np.nan
+    if not error:  # the same answers everywhere
+        return found | {"low": mean, "high": mean, "p": float(mean == 0)}
+    freedom = n_images - 1, n_seeds - 1
+    df = error**4 / sum(v**2 / f for v, f in zip(parts, freedom, strict=False))
+    wide = error * student.ppf(0.975, df)
+    p = 2 * student.sf(abs(mean) / error, df)
+    return found | {"low": mean - wide, "high": mean + wide, "p": float(p)}
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

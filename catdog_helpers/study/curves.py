@@ -1,7 +1,7 @@
-"""How much data a method needs: nested subsets, and curves side by side."""
+"""How much data a method needs: nested subsets, and what curves show."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +64,12 @@ def measure_once(
 ) -> dict:
     """Measure, or read what was measured before with the same settings.
 
-    A series of measurements that was interrupted so goes on where it was.
+    A series of measurements that was interrupted thus goes on where it was.
 
     Args:
-        path: A file with one JSON object a line; made if need be.
-        settings: All that the measurement depends on, as JSON knows it.
-        measure: Called without arguments; gives what was measured.
+        path: A file with one JSON object a line; created if it is missing.
+        settings: All that the measurement depends on, in JSON's types.
+        measure: Called without arguments; returns what was measured.
 
     Returns:
         The settings and what was measured.
@@ -86,52 +86,30 @@ def measure_once(
     return row
 
 
-def images_to_reach(
-    sizes: Sequence[int], accuracies: Sequence[float], target: float
-) -> float:
-    """Read off a curve how many training images an accuracy takes.
-
-    Between two sizes the curve is a straight line over the logarithm of the
-    size.
-
-    Args:
-        sizes: Numbers of training images, rising.
-        accuracies: Test accuracy at each of them.
-        target: The accuracy to reach.
-
-    Returns:
-        Number of images at which the curve first reaches it. The smallest
-        size if it is above from the start, infinity if it never gets there.
-    """
-    reached = np.flatnonzero(np.asarray(accuracies) >= target)
-    if not len(reached):
-        return float("inf")
-    i = reached[0]
-    if i == 0:
-        return float(sizes[0])
-    two = slice(i - 1, i + 1)
-    return np.exp(np.interp(target, accuracies[two], np.log(sizes[two])))
-
-
-def images_to_match(
-    curves: pd.DataFrame, needy: str, frugal: str
-) -> pd.DataFrame:
-    """Tell how many images one method needs to match another.
-
-    Only trainings of one recipe make a curve: what was trained longer (its
-    `longer` is true) only bounds what the curve leaves open.
+def sum_up_curves(
+    curves: pd.DataFrame,
+    needy: str,
+    frugal: str,
+    *,
+    n_classes: int,
+    n_test: int,
+) -> str:
+    """Say in one sentence what curves over the number of images show.
 
     Args:
-        curves: One row per training: `method`, `training images`, `seed`,
-            `test accuracy`, `longer`. Accuracies of several seeds are
-            averaged.
-        needy: The method that has to match.
+        curves: One row per training: `method`, `training images`, `test
+            accuracy`, and `longer`: whether it had more training than the
+            others of its method, with which it is then not averaged.
+        needy: The method that has to match, such as "scratch CNN".
         frugal: The method that sets the mark.
+        n_classes: Number of classes; guessing is right in one of them.
+        n_test: Number of test images.
 
     Returns:
-        One row per size of the frugal one's `training images`: its `test
-        accuracy`, the needy one's `images to match` (infinite: more than it
-        was given), `times` as many, and a `sentence` that says so.
+        The smallest number of images at which the frugal method's mean over
+        the seeds is above the best that the needy one reached with any; or
+        that it never is; or that the needy one did no better than guessing,
+        from which nothing follows.
 
     Raises:
         ValueError: If there is no such method.
@@ -141,33 +119,29 @@ def images_to_match(
             f"methods must be among {sorted(set(curves['method']))}. Received: "
             f"{needy!r}, {frugal!r}"
         )
-    keys, longer = ["method", "training images"], curves["longer"]
-    mean = curves[~longer].groupby(keys)["test accuracy"].mean()
-    most = curves[longer & (curves["method"] == needy)]
-    table = mean[frugal].to_frame()
-    rows = [_match(*point, mean[needy], most) for point in mean[frugal].items()]
-    table["images to match"], ends = zip(*rows, strict=True)
-    table["times"] = table["images to match"] / table.index
-    table["sentence"] = [
-        f"With {n:,} training images, {frugal} reaches {reached:.3f}; {needy} "
-        f"{end}."
-        for (n, reached), end in zip(mean[frugal].items(), ends, strict=True)
-    ]
-    return table
-
-
-def _match(n: int, target: float, curve, most) -> tuple[float, str]:
-    sizes, accuracies = curve.index.to_numpy(), curve.to_numpy()
-    needed, bound = images_to_reach(sizes, accuracies, target), "about"
-    if np.isinf(needed):
-        enough = most[most["test accuracy"] >= target]["training images"]
-        needed, bound = enough.min() if len(enough) else needed, "at most"
-    if needed <= n:
-        return needed, "is as good with no more"
-    times = needed / n
-    if np.isinf(needed):
-        bound, times = "more than", max([*sizes, *most["training images"]]) / n
-        if times <= 1:
-            return needed, "stays below that with as many"
-    many = f"{bound} {times:,.{0 if times >= 9.95 else 1}f} times"
-    return needed, f"needs {many} the images to match"
+    columns = ["method", "longer", "training images"]
+    found = curves.groupby(columns)["test accuracy"].agg(
+        ["mean", "std", "size"]
+    )
+    best = found["mean"][needy].max()
+    most = found["mean"][needy].idxmax()[-1]
+    chance = 1 / n_classes
+    if best < chance + 2 * (chance * (1 - chance) / n_test) ** 0.5:
+        return (
+            f"{needy} did not do better than guessing ({best:.3f}) with any "
+            "number of images, so no comparison can be made with it."
+        )
+    alike = found.loc[frugal, False]
+    enough = alike[alike["mean"] > best]
+    if enough.empty:
+        return (
+            f"With no number of images did {frugal} do better than {needy} "
+            f"with {most:,} ({best:.3f})."
+        )
+    n, first = enough.index[0], enough.iloc[0]
+    spread = f" ± {first['std']:.3f}" if first["size"] > 1 else ""
+    seeds = f"{first['size']:.0f} seed{'s' if first['size'] > 1 else ''}"
+    return (
+        f"{n:,} training images with {frugal} ({first['mean']:.3f}{spread}, "
+        f"{seeds}) beat {most:,} with {needy} ({best:.3f})."
+    )

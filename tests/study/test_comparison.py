@@ -8,6 +8,7 @@ from catdog_helpers.data.runs import load_run
 from catdog_helpers.data.splits import split_rows
 from catdog_helpers.study.comparison import (
     compare_methods,
+    compare_seeds,
     conclude,
     holm,
     mcnemar,
@@ -85,6 +86,39 @@ def test_interval_holds_the_truth_as_often_as_it_says():
         found = mcnemar(*pairs(*counts))
         held.append(found["low"] <= 0.03 <= found["high"])
     assert 0.935 < np.mean(held) < 0.985
+
+
+def drawn(rng, accuracy, *, seeds, images, wobble):
+    """Right or wrong by seed and image: each image as hard as any other."""
+    chances = accuracy + wobble * rng.standard_normal((seeds, 1))
+    return rng.random((seeds, images)) < chances
+
+
+@pytest.mark.parametrize("wobble", [0.0, 0.02])
+def test_the_interval_over_seeds_holds_as_often_as_it_says(wobble):
+    rng, held, found_p = np.random.default_rng(0), [], []
+    for _ in range(400):
+        options = {"seeds": 4, "images": 400, "wobble": wobble}
+        found = compare_seeds(
+            drawn(rng, 0.9, **options), drawn(rng, 0.85, **options)
+        )
+        held.append(found["low"] <= 0.05 <= found["high"])
+        found = compare_seeds(
+            drawn(rng, 0.9, **options), drawn(rng, 0.9, **options)
+        )
+        found_p.append(found["p"])
+    assert np.mean(held) > 0.93
+    assert np.mean(np.array(found_p) < 0.05) < 0.08
+
+
+def test_one_seed_is_the_paired_comparison_of_its_images():
+    first, second = np.array([[1, 1, 1, 0] * 50]), np.array([[1, 0, 1, 0] * 50])
+    found = compare_seeds(first, second)
+    assert found["difference"] == 0.25
+    assert found["p"] < 1e-6
+    assert found["low"] < 0.25 < found["high"]
+    assert np.isnan(found["seed spread"])
+    assert compare_seeds(first, first)["p"] == 1
 
 
 def test_holm_has_the_known_values():

@@ -4,12 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catdog_helpers.study.curves import (
-    images_to_match,
-    images_to_reach,
-    measure_once,
-    subsets,
-)
+from catdog_helpers.study.curves import measure_once, subsets, sum_up_curves
 
 ROWS = np.arange(100, 500)
 LABELS = (np.arange(600) % 10 == 0).astype(int)  # one in ten is of class 1
@@ -62,109 +57,67 @@ def test_impossible_sizes_are_refused(sizes):
         subsets(LABELS, ROWS, sizes)
 
 
-@pytest.mark.parametrize(
-    ("target", "images"),
-    [
-        (0.5, 10),  # above from the start
-        (0.6, 10),
-        (0.7, 10**1.5),  # half way on a log axis
-        (0.8, 100),
-        (0.85, 10**3.5),  # the dip to 0.7 does not count
-        (0.9, 10_000),
-        (0.91, np.inf),
-    ],
-)
-def test_images_are_read_off_on_a_log_axis(target, images):
-    sizes, curve = [10, 100, 1000, 10_000], [0.6, 0.8, 0.8, 0.9]
-    assert images_to_reach(sizes, curve, target) == pytest.approx(images)
-
-
-def curves():
-    rows = [
-        (method, n, seed, accuracy + shift)
-        for method, points in {
-            "scratch": {20: 0.5, 200: 0.6, 2000: 0.8},
-            "transfer": {20: 0.7, 200: 0.8, 2000: 0.9},
-            "poor": {20: 0.4},
-        }.items()
-        for n, accuracy in points.items()
-        for seed, shift in enumerate((-0.02, 0.02))
-    ]
-    columns = ["method", "training images", "seed", "test accuracy"]
-    return pd.DataFrame(rows, columns=columns).assign(longer=False)
-
-
-def with_star(accuracy):
-    """The curves, and the needy method trained longer on all images."""
-    star = {"method": "scratch", "training images": 2000, "longer": True}
-    star |= {"seed": 0, "test accuracy": accuracy}
-    return pd.concat([curves(), pd.DataFrame([star])], ignore_index=True)
-
-
-def said(table, n):
-    return table["sentence"][n].partition("; ")[2]
-
-
-def test_how_many_images_match_a_method():
-    table = images_to_match(curves(), "scratch", "transfer")
-    assert list(table.index) == [20, 200, 2000]
-    np.testing.assert_allclose(table["test accuracy"], [0.7, 0.8, 0.9])
-    expected = [200 * 10**0.5, 2000, np.inf]
-    np.testing.assert_allclose(table["images to match"], expected)
-    np.testing.assert_allclose(table["times"], [10**1.5, 10, np.inf])
-    assert list(table["sentence"]) == [
-        "With 20 training images, transfer reaches 0.700; scratch needs about "
-        "32 times the images to match.",
-        "With 200 training images, transfer reaches 0.800; scratch needs about "
-        "10 times the images to match.",
-        "With 2,000 training images, transfer reaches 0.900; scratch stays "
-        "below that with as many.",
-    ]
-
-
-def test_a_curve_that_ends_below_needs_more_than_it_has():
-    low = curves()
-    low.loc[low["method"] == "scratch", "test accuracy"] -= 0.3
-    table = images_to_match(low, "scratch", "transfer")
-    expected = "scratch needs more than 100 times the images to match."
-    assert said(table, 20) == expected
-
-
-def test_a_curve_that_starts_above_is_as_good():
-    table = images_to_match(curves(), "scratch", "poor")
-    assert said(table, 20) == "scratch is as good with no more."
-
-
-@pytest.mark.parametrize(
-    ("star", "of", "words"),
-    [
-        (0.95, "transfer", "scratch is as good with no more."),
-        (0.85, "transfer", "scratch stays below that with as many."),
-    ],
-)
-def test_longer_training_bounds_what_the_curve_leaves_open(star, of, words):
-    table = images_to_match(with_star(star), "scratch", of)
-    assert said(table, 2000) == words
-    # Where the curve itself arrives, the star says nothing.
-    assert "about 32 times" in said(table, 20)
-
-
-def test_longer_training_that_suffices_is_an_upper_bound():
-    low = with_star(0.75)
-    curve = (low["method"] == "scratch") & ~low["longer"]
-    low.loc[curve, "test accuracy"] -= 0.3
-    table = images_to_match(low, "scratch", "transfer")
-    assert table["images to match"][20] == 2000
-    assert (
-        said(table, 20)
-        == "scratch needs at most 100 times the images to match."
+def curves(scratch=0.0):
+    """Two seeds of each training; `scratch` shifts the needy method."""
+    points = {
+        "scratch": {20: 0.5, 200: 0.6, 2000: 0.75},
+        "transfer": {20: 0.7, 200: 0.8, 2000: 0.9},
+    }
+    return pd.DataFrame(
+        {
+            "method": method,
+            "training images": n,
+            "longer": False,
+            "test accuracy": accuracy + shift + scratch * (method == "scratch"),
+        }
+        for method, line in points.items()
+        for n, accuracy in line.items()
+        for shift in (-0.02, 0.02)
     )
-    assert "more than 10 times" in said(table, 200)
+
+
+def summed_up(table, n_test=1000):
+    return sum_up_curves(
+        table, "scratch", "transfer", n_classes=2, n_test=n_test
+    )
+
+
+def test_one_sentence_says_what_few_images_beat():
+    assert summed_up(curves()) == (
+        "200 training images with transfer (0.800 ± 0.028, 2 seeds) beat 2,000 "
+        "with scratch (0.750)."
+    )
+
+
+def test_one_seed_has_no_spread():
+    assert "(0.780, 1 seed)" in summed_up(curves().iloc[::2])
+
+
+def test_a_line_at_chance_is_compared_with_nothing():
+    said = summed_up(curves(scratch=-0.24), n_test=1000)
+    assert "not do better than guessing (0.510)" in said
+    assert "beat" not in said
+    # With a hundred times the test images, 0.51 is more than chance.
+    assert "beat" in summed_up(curves(scratch=-0.24), n_test=100_000)
+
+
+def test_longer_training_is_not_averaged_with_the_others():
+    star = {"method": "scratch", "training images": 2000, "longer": True}
+    star |= {"test accuracy": 0.82}
+    table = pd.concat([curves(), pd.DataFrame([star])], ignore_index=True)
+    said = summed_up(table)
+    assert "2,000 training images with transfer (0.900" in said
+    assert "beat 2,000 with scratch (0.820)" in said
+
+
+def test_a_method_that_never_wins_is_said_to():
+    said = summed_up(curves(scratch=0.2))
+    assert said.startswith("With no number of images did transfer do better")
 
 
 def test_an_unknown_method_is_said():
     with pytest.raises(ValueError, match="'scratch'.*Received: 'cnn'"):
-        images_to_match(curves(), "cnn", "transfer")
+        sum_up_curves(curves(), "cnn", "transfer", n_classes=2, n_test=9)
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):
