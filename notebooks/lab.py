@@ -1,38 +1,43 @@
-"""Checks and worked solutions of notebook 08; do not read before you tried."""
+"""Checks and worked solutions of notebook 10; do not read before you tried."""
 
+import copy
 import inspect
+from collections.abc import Callable
+from typing import NamedTuple
 
+import keras
 import numpy as np
-from scipy.cluster.hierarchy import leaves_list, linkage
 
-RNG = np.random.default_rng(3)
-LABELS = np.array([0, 1, 2, 2, 3, 3, 3, 0, 1, 2])
-PROBABILITIES = RNG.dirichlet(np.ones(4), len(LABELS))
-PREDICTED = np.array([0, 2, 2, 2, 1, 1, 3, 0, 2, 2])
-MEANS = np.array([[0, 0, 1.0], [9, 9, 0], [0, 0.1, 1], [9, 8, 0]])
-CONFUSION = np.array([[9, 0, 5, 0], [1, 7, 0, 0], [3, 0, 6, 1], [0, 0, 0, 4]])
+import catdog_helpers as ch
 
 
-def top_k_accuracy(probabilities, labels, k):
-    best = probabilities.argsort(axis=1)[:, -k:]
-    return (best == labels[:, None]).any(axis=1).mean()
+def to_raw(pixels):
+    if pixels.min() < 0:  # -1 to 1
+        return (pixels + 1) * 127.5
+    if pixels.max() <= 1:  # 0 to 1
+        return pixels * 255
+    return pixels
 
 
-def to_species(probabilities, species):
-    kinds = np.unique(species)
-    sums = [probabilities[:, species == kind].sum(axis=1) for kind in kinds]
-    return np.stack(sums, axis=1)
+def open_last(model, n):
+    weighted = [layer for layer in model.layers if layer.weights]
+    for layer in weighted:
+        layer.trainable = False
+    for layer in weighted[-n:]:
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = True
 
 
-def right_by_class(predicted, labels):
-    classes = np.unique(labels)
-    right = [(predicted[labels == c] == c).sum() for c in classes]
-    return np.array(right), np.array([(labels == c).sum() for c in classes])
+def rate_at(step, steps, peak, warmup):
+    if step < warmup:
+        return peak * step / warmup
+    done = (step - warmup) / (steps - warmup)
+    return peak * (1 + np.cos(np.pi * done)) / 2
 
 
-def order_of_likeness(means):
-    tree = linkage(means, "average", metric="cosine", optimal_ordering=True)
-    return leaves_list(tree)
+def worth_it(frozen, tuned):
+    pair = ch.study.mcnemar(tuned, frozen)
+    return pair["difference"] > 0 and pair["p"] < 0.05
 
 
 def most_confused(confusion, n):
@@ -42,91 +47,180 @@ def most_confused(confusion, n):
     return [(int(i), int(j)) for i, j in pairs if mistakes[i, j]]
 
 
-# What each task is tried with, and a word for the one who fails
+def _small_model(blocks: int):
+    """Build a model whose layers have plain names."""
+    layers = [keras.Input((16, 16, 3))]
+    for number in range(1, blocks + 1):
+        layers.append(keras.layers.Conv2D(4, 3, name=f"conv_{number}"))
+        layers.append(keras.layers.BatchNormalization(name=f"norm_{number}"))
+    return keras.Sequential(layers[:-1])
+
+
+def _draw_pixels(rng):
+    raw = rng.integers(0, 256, (2, 3)).astype("float64")
+    raw[0, :2] = 0, 255
+    return ([raw, raw / 255, raw / 127.5 - 1][rng.integers(3)],)
+
+
+def _draw_rate(rng):
+    warmup = int(rng.integers(2, 9))
+    steps = int(rng.integers(20, 99))
+    return int(rng.integers(0, steps)), steps, 1e-3, warmup
+
+
+def _draw_right(rng):
+    both, gain, loss = rng.integers(20, 60), *rng.integers(0, 30, 2)
+    frozen = np.repeat([True, False, True], [both, gain, loss])
+    return frozen, np.repeat([True, True, False], [both, gain, loss])
+
+
+def _draw_confusion(rng):
+    return rng.integers(0, 6, (4, 4)), int(rng.integers(1, 5))
+
+
+def _same_numbers(got, wanted, arguments) -> bool:
+    return np.shape(got) == np.shape(wanted) and np.allclose(got, wanted)
+
+
+def _same_truth(got, wanted, arguments) -> bool:
+    return isinstance(got, bool | np.bool_) and bool(got) == bool(wanted)
+
+
+def _as_many_mistakes(got, wanted, arguments) -> bool:
+    """Accept any pairs with the same counts: ties have no order."""
+    confusion, _ = arguments
+    pairs = [(int(i), int(j)) for i, j in got]
+    inside = all(i != j and min(i, j) >= 0 for i, j in pairs)
+    counts = [confusion[pair] for pair in pairs]
+    best = [confusion[pair] for pair in wanted]
+    return inside and len(set(pairs)) == len(pairs) and counts == best
+
+
+class Task(NamedTuple):
+    """What a task is tried with, and what is said to whoever fails."""
+
+    solve: Callable
+    example: Callable[[], tuple]  # arguments that are shown
+    draw: Callable  # from a random generator to other arguments
+    same: Callable
+    hint: str
+
+
+FROZEN = np.array([True] * 12 + [False] * 8)
+CONFUSION = np.array([[9, 0, 5, 0], [1, 7, 0, 0], [3, 0, 6, 1], [0, 0, 0, 4]])
 TASKS = {
-    top_k_accuracy: (
-        [(PROBABILITIES, LABELS, k) for k in (1, 2, 4)],
-        "count an image as right if its label is among the k classes with "
-        "the highest probability, then take the mean",
+    "to_raw": Task(
+        to_raw,
+        lambda: (np.array([[0.0, 0.5, 1.0]]),),
+        _draw_pixels,
+        _same_numbers,
+        "look at the smallest and the largest value to find out how the "
+        "pixels were scaled, then undo it",
     ),
-    to_species: (
-        [(PROBABILITIES, np.array(["cat", "dog", "cat", "dog"]))],
-        "one column for each species in alphabetical order, in it the sum of "
-        "the probabilities of that species' breeds",
+    "open_last": Task(
+        open_last,
+        lambda: (_small_model(3), 3),
+        lambda rng: (_small_model(rng.integers(2, 5)), int(rng.integers(1, 4))),
+        lambda got, wanted, arguments: got == wanted,
+        "freeze every layer, then open the last n of those that have "
+        "weights, but no BatchNormalization among them; return nothing",
     ),
-    right_by_class: (
-        [(PREDICTED, LABELS)],
-        "give two arrays, for each class: how many of its images were "
-        "answered rightly, and how many it has",
+    "rate_at": Task(
+        rate_at,
+        lambda: (55, 100, 0.001, 10),
+        _draw_rate,
+        _same_numbers,
+        "before `warmup`, the rate is peak times step / warmup; after it, "
+        "half a cosine falls from peak to 0 at `steps`",
     ),
-    order_of_likeness: (
-        [(MEANS,)],
-        "classes 0 and 2 are nearly the same, and so are 1 and 3: each pair "
-        "must stand together",
+    "worth_it": Task(
+        worth_it,
+        lambda: (FROZEN, np.roll(FROZEN, 1) | FROZEN),
+        _draw_right,
+        _same_truth,
+        "give True only if the fine-tuned model is right on more images and "
+        "McNemar's p is below 0.05; ch.study.mcnemar gives both",
     ),
-    most_confused: (
-        [(CONFUSION, 1), (CONFUSION, 3)],
-        "look beside the diagonal only, take the largest counts first, and "
-        "give pairs (true class, predicted class) of whole numbers",
+    "most_confused": Task(
+        most_confused,
+        lambda: (CONFUSION, 3),
+        _draw_confusion,
+        _as_many_mistakes,
+        "look beside the diagonal only, take the largest counts first, leave "
+        "out pairs without a mistake, and give (true class, answer)",
     ),
 }
 
 
-def check(mine, *, solution: bool = False):
-    """Try a student's function, say how it fares, give one to go on with.
+def check(name: str, mine: Callable, *, solution: bool = False) -> Callable:
+    """Try a student's function, say how it fares, return one that works.
 
     Args:
-        mine: The function; its name tells which task it is.
-        solution: Take the worked solution and try nothing.
+        name: Of the task, such as "to_raw".
+        mine: The student's function, under any name; a lambda is one, too.
+        solution: Take the worked solution without trying anything.
 
     Returns:
         `mine` if it is right, else the worked solution.
     """
-    name = mine.__name__
-    worked = {task.__name__: task for task in TASKS}[name]
-    cases, hint = TASKS[worked]
-    said = "The worked solution is used."
-    if not solution:
-        verdicts = [_try(mine, worked, case) for case in cases]
-        said = next(filter(None, verdicts), "")
-        if not said:
-            print(f"{name}: right. Well done!")
-            return mine
-        said += f"\nHint: {hint}.\nUntil then the worked solution is used."
-    print(f"{name}: {said}")
-    return worked
+    task = TASKS[name]
+    if solution:
+        print(f"{name}: The worked solution is used.")
+        return task.solve
+    rng = np.random.default_rng()  # other numbers each time
+    drawn = [(lambda: task.draw(rng)) for _ in range(5)]
+    for make in (task.example, *drawn):
+        if problem := _try(name, mine, make()):
+            print(f"{name}: {problem}\nHint: {task.hint}.")
+            print("Until then the worked solution is used.")
+            return task.solve
+    print(f"{name}: right. Well done!")
+    return mine
 
 
 def source(name: str) -> str:
-    """Return the text of a worked solution, as the notebook unfolds it."""
-    return inspect.getsource({t.__name__: t for t in TASKS}[name])
+    """Return the text of a worked solution."""
+    return inspect.getsource(TASKS[name].solve)
 
 
-def _try(mine, worked, case) -> str:
+def _try(name: str, mine: Callable, arguments: tuple) -> str:
     """Return what is wrong with an answer, or nothing."""
-    wanted = worked(*case)
+    task = TASKS[name]
+    shown = ", ".join(map(_shown, arguments))
+    wanted = _answer(name, task.solve, arguments)
+    example = f"Example: {name}({shown}) should give {_shown(wanted)}"
     try:
-        got = mine(*[np.copy(x) if hasattr(x, "shape") else x for x in case])
+        got = _answer(name, mine, arguments)
     except Exception as error:
-        return f"your code stops with {type(error).__name__}: {error}."
+        return (
+            f"your code stops with {type(error).__name__}: {error}.\n{example}."
+        )
     if got is None or got is Ellipsis:
-        return "still open: replace the dots by your code."
-    if worked is order_of_likeness:  # any order is right that keeps the pairs
-        got, wanted = _pairs(got), _pairs(wanted)
+        return f"still open: replace the dots by your code.\n{example}."
     try:
-        same = np.shape(got) == np.shape(wanted) and np.allclose(got, wanted)
-    except (TypeError, ValueError):
-        same = False
-    if same:
-        return ""
-    shown = f"{np.round(wanted, 3).tolist()}, yours gives {got!r}"
-    return f"not yet: for a small example it should be {shown}."
+        right = task.same(got, wanted, arguments)
+    except (TypeError, ValueError, IndexError):
+        right = False
+    return "" if right else f"not yet. {example}; yours gives {_shown(got)}."
 
 
-def _pairs(order):
-    try:
-        order = np.asarray(order).astype(int).tolist()
-    except (TypeError, ValueError):
-        return order
-    halves = sorted([sorted(order[:2]), sorted(order[2:])])
-    return halves if sorted(order) == [0, 1, 2, 3] else order
+def _answer(name: str, function: Callable, arguments: tuple):
+    """Call a function on copies; of `open_last`, see what it opened."""
+    if name != "open_last":
+        return function(*copy.deepcopy(arguments))
+    model, n = arguments
+    model = keras.models.clone_model(model)
+    if function(model, n) is Ellipsis:
+        return ...
+    return [x.name for x in model.layers if x.trainable and x.weights]
+
+
+def _shown(value) -> str:
+    """Format an argument or an answer on one line."""
+    if isinstance(value, keras.Model):
+        weighted = [layer.name for layer in value.layers if layer.weights]
+        return f"model of {', '.join(weighted)}"
+    if isinstance(value, np.ndarray | np.generic):
+        exact = value.dtype.kind != "f"
+        value = (value if exact else value.round(6)).tolist()
+    return repr(value)
