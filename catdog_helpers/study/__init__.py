@@ -16,7 +16,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "curves": ["measure_once", "subsets", "sum_up_curves"],
         "facts": ["file_facts"],
         "heatmaps": ["heat_map", "log_odds", "value_and_gradient"],
-        "inside": ["cut_model", "nearest_images", "pooled_features"],
+        "inside": [
+            "cut_model",
+            "nearest_images",
+            "pooled_features",
+            "restore_statistics",
+            "without_preprocessing",
+        ],
         "linear": ["choose_strength", "fit_linear", "linear_head"],
     },
 )

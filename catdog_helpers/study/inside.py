@@ -54,10 +54,10 @@ def cut_model(model) -> tuple[keras.Model, Callable]:
 def pooled_features(
     model, images: np.ndarray, rows: np.ndarray, *, precision: str | None = None
 ) -> np.ndarray:
-    """Give the features from which a model's head draws its answer.
+    """Return the features from which a model's head draws its answer.
 
     What `extract_features` kept for another model with the same frozen front
-    is used again, and what is new is kept.
+    is reused, and what is new is kept.
 
     Args:
         model: As for `cut_model`.
@@ -103,8 +103,68 @@ def nearest_images(
     return np.asarray(rows)[search.kneighbors(wanted, n, return_distance=False)]
 
 
+def without_preprocessing(model):
+    """Copy a base without the layers before its first weights.
+
+    Args:
+        model: A base, or the front of one, with its own preprocessing.
+
+    Returns:
+        A `keras.Model` with the same weights, to which raw pixels go as they
+        are; layers that resize or pad the image stay.
+    """
+    weighted = {layer.name for layer in model.layers if layer.weights}
+    stay = layers.Resizing, layers.ZeroPadding2D
+    begun = []  # the network proper, from its first layer that has weights
+
+    def call(layer, x, *args, **kwargs):
+        begun.extend({layer.name} & weighted)
+        if begun or isinstance(layer, stay):
+            return layer(x, *args, **kwargs)
+        return x
+
+    copy = keras.models.clone_model(model, call_function=call)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def restore_statistics(model, x: np.ndarray) -> bool:
+    """Give batch normalisation the statistics of its inputs, if it has none.
+
+    In some weights files the statistics are folded into the other weights:
+    each mean is 0 and each variance 1. With the mean m and the variance v of
+    a layer's input and its scale s, the new gamma is s * sqrt(v + epsilon)
+    and the new beta is beta + s * (m - old mean), so that the model gives
+    the same answers as before.
+
+    Args:
+        model: A part of a base, changed in place.
+        x: What is put into it, shape `(n, height, width, channels)`.
+
+    Returns:
+        Whether it had such layers, and all their statistics were folded.
+    """
+    kind = layers.BatchNormalization
+    normed = [layer for layer in model.layers if isinstance(layer, kind)]
+    variances = [ops.convert_to_numpy(y.moving_variance) for y in normed]
+    folded = [np.allclose(variance, 1) for variance in variances]
+    if not normed or not all(folded):
+        return False
+    see = keras.Model(model.inputs[0], {y.name: y.input for y in normed})
+    inputs = see.predict(x, verbose=0)
+    for layer in normed:
+        seen = inputs[layer.name]
+        gamma, beta, old_mean, old_variance = layer.get_weights()
+        scale = gamma / np.sqrt(old_variance + layer.epsilon)
+        mean, variance = seen.mean((0, 1, 2)), seen.var((0, 1, 2))
+        gamma = scale * np.sqrt(variance + layer.epsilon)
+        beta = beta + scale * (mean - old_mean)
+        layer.set_weights([gamma, beta, mean, variance])
+    return True
+
+
 def _from_pooling(model) -> list:
-    """The layers from the last global pooling to the end."""
+    """Return the layers from the last global pooling to the end."""
     pooling = layers.GlobalAveragePooling2D
     found = [i for i, x in enumerate(model.layers) if isinstance(x, pooling)]
     return model.layers[found[-1] :] if found else []

@@ -16,6 +16,8 @@ from catdog_helpers.study.inside import (
     cut_model,
     nearest_images,
     pooled_features,
+    restore_statistics,
+    without_preprocessing,
 )
 
 
@@ -157,3 +159,48 @@ def test_the_nearest_image_points_the_same_way():
     assert nearest_images(features, [0], np.array([1, 2]), n=4).shape == (1, 2)
     itself = nearest_images(features, [2], np.arange(6), n=1)
     np.testing.assert_array_equal(itself, [[2]])
+
+
+def normed(blocks: int, variance: float):
+    """Build a small model whose batch normalisation has these statistics."""
+    image = x = keras.Input((8, 8, 3))
+    for _ in range(blocks):
+        x = layers.Conv2D(4, 3, padding="same")(x)
+        x = layers.BatchNormalization()(x)
+    model = keras.Model(image, x)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            gamma, beta = rng.uniform(0.5, 2, (2, 4))
+            layer.set_weights([gamma, beta, np.zeros(4), variance + 0 * beta])
+    return model
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_restored_statistics_are_those_of_the_inputs(blocks):
+    model, x = normed(blocks, 1.0), pixels(6, 8)
+    before = answer(model, x)
+    assert restore_statistics(model, x)
+    np.testing.assert_allclose(answer(model, x), before, rtol=1e-3, atol=1e-2)
+    layer = model.layers[2]
+    seen = answer(keras.Model(model.inputs[0], layer.input), x)
+    _, _, mean, variance = layer.get_weights()
+    np.testing.assert_allclose(mean, seen.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(variance, seen.var((0, 1, 2)), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("blocks", "variance"), [(2, 0.5), (0, 1.0)])
+def test_statistics_of_ones_own_are_left_alone(blocks, variance):
+    model = normed(blocks, variance)
+    before = model.get_weights()
+    assert not restore_statistics(model, pixels(2, 8))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_base_without_its_preprocessing_takes_pixels_as_they_are():
+    base = load_base("MobileNetV2", None, image_size=64)
+    bare, x = without_preprocessing(base), pixels(2, 64)
+    prepared = answer(bare, x / 127.5 - 1)
+    np.testing.assert_allclose(prepared, answer(base, x), atol=1e-5)
+    assert np.abs(answer(bare, x) - prepared).max() > 1e-3
