@@ -199,8 +199,11 @@ def test_statistics_of_ones_own_are_left_alone(blocks, variance):
 
 
 def test_a_base_without_its_preprocessing_takes_pixels_as_they_are():
-    base = load_base("MobileNetV2", None, image_size=64)
-    bare, x = without_preprocessing(base), pixels(2, 64)
-    prepared = answer(bare, x / 127.5 - 1)
-    np.testing.assert_allclose(prepared, answer(base, x), atol=1e-5)
-    assert np.abs(answer(bare, x) - prepared).max() > 1e-3
+    image = keras.Input((8, 8, 3))
+    scaled = layers.Rescaling(1 / 127.5, offset=-1)(image)
+    base = keras.Model(image, layers.Conv2D(4, 3)(scaled))
+    bare, x = without_preprocessing(base), pixels(2, 8)
+    np.testing.assert_allclose(
+        answer(bare, x / 127.5 - 1), answer(base, x), atol=1e-4
+    )
+    assert np.abs(answer(bare, x) - answer(base, x)).max() > 1
