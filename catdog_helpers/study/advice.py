@@ -30,9 +30,9 @@ def learning_curve(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure what fewer images would have given, to guess at more.
+    """Measure the accuracy with fewer images, to estimate it with more.
 
-    A logistic regression on kept features learns from an eighth, a quarter, a
+    A logistic regression on stored features learns from an eighth, a quarter, a
     half and all of the images, in five parts that are each judged by what was
     learned from the others.
 
@@ -167,7 +167,7 @@ def suspect_labels(
 
     Returns:
         Positions in `labels`, the most suspect first. Classes with fewer
-        images than there are folds are passed over.
+        images than folds are skipped.
     """
     features = np.asarray(features, dtype=np.float32)
     _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)

@@ -60,7 +60,7 @@ def heat_map(
 
 
 def log_odds(logits: Any, chosen: Any) -> Any:
-    """Give the log of the odds of one class against all others.
+    """Return the log of the odds of one class against all others.
 
     Args:
         logits: Tensor of shape `(n, n_classes)`.
