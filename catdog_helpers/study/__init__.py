@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "advice": ["advise", "learning_curve", "suspect_labels"],
         "comparison": [
+            "balanced_interval",
             "compare_methods",
             "compare_seeds",
             "conclude",

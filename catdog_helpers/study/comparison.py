@@ -105,6 +105,32 @@ def compare_seeds(first: np.ndarray, second: np.ndarray) -> dict:
     return found | {"low": mean - wide, "high": mean + wide, "p": float(p)}
 
 
+def balanced_interval(
+    answers: np.ndarray, labels: np.ndarray, *, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % interval of a balanced accuracy.
+
+    A stratified bootstrap with percentiles (Efron and Tibshirani, An
+    Introduction to the Bootstrap, 1993): images are drawn anew within each
+    class, so the right answers of a class are a binomial draw.
+
+    Args:
+        answers: Shape `(n,)`, the class number answered for each image.
+        labels: Shape `(n,)`, the true class numbers.
+        draws: How often all images are drawn.
+        seed: Of the draws.
+
+    Returns:
+        low, high: In [0, 1].
+    """
+    _, own, n = np.unique(labels, return_inverse=True, return_counts=True)
+    right = np.bincount(own, np.asarray(answers) == np.asarray(labels))
+    rng = np.random.default_rng(seed)
+    drawn = rng.binomial(n, right / n, (draws, len(n))) / n
+    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Correct p-values for the number of tests made.
 

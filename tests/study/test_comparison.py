@@ -7,6 +7,7 @@ from conftest import save_method
 from catdog_helpers.data.runs import load_run
 from catdog_helpers.data.splits import split_rows
 from catdog_helpers.study.comparison import (
+    balanced_interval,
     compare_methods,
     compare_seeds,
     conclude,
@@ -119,6 +120,22 @@ def test_one_seed_is_the_paired_comparison_of_its_images():
     assert found["low"] < 0.25 < found["high"]
     assert np.isnan(found["seed spread"])
     assert compare_seeds(first, first)["p"] == 1
+
+
+def test_the_interval_of_a_balanced_accuracy_holds_as_often_as_it_says():
+    """Whoever is right on 0.9 of a common class and 0.6 of a rare one."""
+    labels, rng, held = (
+        np.repeat([0, 1], [900, 60]),
+        np.random.default_rng(0),
+        [],
+    )
+    for seed in range(200):
+        right = rng.random(960) < np.where(labels, 0.6, 0.9)
+        answers = np.where(right, labels, 1 - labels)
+        low, high = balanced_interval(answers, labels, draws=400, seed=seed)
+        held.append(low <= 0.75 <= high)
+    assert 0.9 < np.mean(held) < 0.99
+    assert high - low > 0.08  # the 60 decide how wide it is
 
 
 def test_holm_has_the_known_values():
