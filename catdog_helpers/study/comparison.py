@@ -102,7 +102,8 @@ def compare_seeds(first: np.ndarray, second: np.ndarray) -> dict:
     df = error**4 / sum(v**2 / f for v, f in zip(parts, freedom, strict=False))
     wide = error * student.ppf(0.975, df)
     p = 2 * student.sf(abs(mean) / error, df)
-    return found | {"low": mean - wide, "high": mean + wide, "p": float(p)}
+    low, high = max(mean - wide, -1.0), min(mean + wide, 1.0)
+    return found | {"low": low, "high": high, "p": float(p)}
 
 
 def balanced_interval(
