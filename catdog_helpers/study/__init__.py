@@ -7,8 +7,26 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "advice": ["advise", "learning_curve", "suspect_labels"],
         "comparison": ["compare_methods", "conclude", "holm", "mcnemar"],
-        "curves": ["images_to_match", "measure_once", "subsets"],
-        "heatmaps": ["heat_map", "log_odds", "value_and_gradient"],
+        "curves": [
+            "images_to_match",
+            "measure_once",
+            "plot_data_size",
+            "subsets",
+        ],
+        "heatmaps": [
+            "heat_map",
+            "log_odds",
+            "plot_heat_maps",
+            "value_and_gradient",
+        ],
         "inside": ["cut_model", "nearest_images", "pooled_features"],
+        "pictures": [
+            "plot_convolution",
+            "plot_distances",
+            "plot_mcnemar",
+            "plot_network",
+            "plot_schedule",
+            "plot_split",
+        ],
     },
 )
