@@ -24,7 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "data.splits": ["split"],
         "data.runs": ["load_run", "save_split"],
         "plots": [
-            "plot_confusion",
             "plot_history",
             "plot_images",
             "plot_scoreboard",

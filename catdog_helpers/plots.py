@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
-from sklearn.metrics import ConfusionMatrixDisplay
 
 # By the names that `display_name` gives: a method looks alike everywhere.
 METHOD_COLORS = {
@@ -209,42 +208,4 @@ def plot_scoreboard(
     ax.set_xlabel(f"test accuracy{note}")
     ax.grid(axis="x", alpha=0.3)
     ax.set_title("points: test accuracy, whiskers: 95 % interval", fontsize=9)
-    return ax
-
-
-def plot_confusion(
-    truth: np.ndarray,
-    answers: np.ndarray,
-    names: Sequence[str],
-    *,
-    most: int = 20,
-    ax: plt.Axes | None = None,
-) -> plt.Axes:
-    """Draw which class is taken for which.
-
-    Args:
-        truth: Shape `(n,)`, class numbers.
-        answers: Shape `(n,)`, the class numbers that were answered.
-        names: Of all classes.
-        most: Of more classes, those with the most mistakes are shown.
-        ax: Where to draw. Defaults to new axes.
-
-    Returns:
-        The axes: rows are the truth, columns the answers.
-    """
-    mistakes = np.bincount(truth[answers != truth], minlength=len(names))
-    shown = np.sort(np.argsort(-mistakes, kind="stable")[:most])
-    side = 3.2 + 0.2 * len(shown)
-    ax = ax or plt.subplots(figsize=(side, side), layout="constrained")[1]
-    ConfusionMatrixDisplay.from_predictions(
-        truth,
-        answers,
-        labels=shown,
-        display_labels=np.asarray(names)[shown],
-        colorbar=False,
-        cmap="Blues",
-        xticks_rotation="vertical",
-        ax=ax,
-    )
-    ax.set(xlabel="answer", ylabel="truth")
     return ax

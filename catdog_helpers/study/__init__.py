@@ -19,7 +19,19 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_heat_maps",
             "value_and_gradient",
         ],
-        "inside": ["cut_model", "nearest_images", "pooled_features"],
+        "inside": [
+            "cut_model",
+            "nearest_images",
+            "plot_features",
+            "pooled_features",
+        ],
+        "mistakes": [
+            "advise_class",
+            "per_class",
+            "plot_confusion",
+            "plot_mistakes",
+            "plot_reasons",
+        ],
         "pictures": [
             "plot_convolution",
             "plot_distances",

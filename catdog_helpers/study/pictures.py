@@ -1,24 +1,27 @@
 """Pictures of the ideas, drawn from the numbers of a run."""
 
-from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import correlate2d
 
-from catdog_helpers.uncertainty import distance
+from catdog_helpers.models import in_batches
+from catdog_helpers.plots import legend_below
+from catdog_helpers.saving import load_model, load_uncertainty
+from catdog_helpers.uncertainty import distance, with_features
 
 FROZEN, OPEN, INK = "0.85", "#ffd08a", "0.25"
 _CENTRE = {"ha": "center", "va": "center", "fontsize": 9}
 EDGES = ((1, 0, -1), (2, 0, -2), (1, 0, -1))  # Sobel's, of upright edges
 USES = {
     "train": ("training images", "learn from them", "02  03  04"),
-    "validation": (
-        "validation images",
-        "decide when to stop, and which setting is better",
-        "02  03  04  05",
+    "validation": ("validation images", "choose, and stop", "02  03  04  05"),
+    "test": (
+        "test images",
+        "measure, once",
+        "02  03  04; 05 looks at mistakes",
     ),
-    "test": ("test images", "measure, once", "02  03  04, then 05 and on look"),
 }
 
 
@@ -62,16 +65,12 @@ def plot_network(
 
 
 def plot_convolution(
-    image: np.ndarray,
-    kernel: Sequence[Sequence[float]] = EDGES,
-    *,
-    ax: plt.Axes | None = None,
+    image: np.ndarray, *, ax: plt.Axes | None = None
 ) -> plt.Axes:
     """Draw what a convolution and a pooling make of an image.
 
     Args:
         image: RGB, shape `(side, side, 3)`.
-        kernel: The pattern, 3 x 3 weights.
         ax: Where to draw. Defaults to new axes.
 
     Returns:
@@ -79,13 +78,13 @@ def plot_convolution(
     """
     ax = ax or _empty((9, 2.8))
     grey = np.asarray(image, dtype=float).mean(axis=2)
-    found = correlate2d(grey, kernel, mode="valid").clip(0)
+    found = correlate2d(grey, EDGES, mode="valid").clip(0)
     side = len(found) // 4 * 4
     pooled = found[:side, :side].reshape(side // 4, 4, side // 4, 4)
     pooled = pooled.max(axis=(1, 3))
     shown = {
         "image, in grey": (grey, 0, 1),
-        "pattern of 3 x 3 weights": (np.asarray(kernel), 1.4, 0.5),
+        "pattern of 3 x 3 weights": (np.asarray(EDGES), 1.4, 0.5),
         "convolution: where it fits": (found, 2.3, 1),
         "pooling: the largest of 4 x 4": (pooled, 3.7, 0.5),
     }
@@ -95,7 +94,7 @@ def plot_convolution(
         top = np.quantile(values, 0.99)  # a few bright places hide the rest
         ax.imshow(values, cmap="gray", vmax=top, extent=extent)
         ax.text(left + size / 2, 1.12, title, **_CENTRE)
-    for (i, j), weight in np.ndenumerate(kernel):
+    for (i, j), weight in np.ndenumerate(EDGES):
         color = "black" if weight > 0 else "white"
         where = 1.4 + (j + 0.5) / 6, 0.75 - (i + 0.5) / 6
         ax.text(*where, f"{weight:g}", **_CENTRE | {"color": color})
@@ -106,7 +105,7 @@ def plot_convolution(
 
 
 def plot_split(info: dict, *, ax: plt.Axes | None = None) -> plt.Axes:
-    """Draw the three parts of a split, and which notebook opens which.
+    """Draw the parts of a split, and which notebook opens which.
 
     Args:
         info: What `save_split` returned.
@@ -121,9 +120,7 @@ def plot_split(info: dict, *, ax: plt.Axes | None = None) -> plt.Axes:
     for row, (name, n) in enumerate(zip(USES, counts, strict=True)):
         title, purpose, notebooks = USES[name]
         left = sum(counts[:row]) / total
-        ax.barh(
-            -row, n / total, left=left, height=0.7, color=f"0.{3 + 2 * row}"
-        )
+        ax.barh(-row, n / total, left=left, color=f"0.{3 + 2 * row}")
         ax.text(-0.02, -row, f"{n:,} {title}", **_CENTRE | {"ha": "right"})
         text = f"{purpose}\nnotebooks {notebooks}"
         ax.text(1.03, -row, text, **_CENTRE | {"ha": "left"})
@@ -132,20 +129,18 @@ def plot_split(info: dict, *, ax: plt.Axes | None = None) -> plt.Axes:
 
 
 def plot_distances(
+    model_path: str | Path,
     good: np.ndarray,
-    odd: np.ndarray,
-    names: Sequence[str],
-    uncertainty: dict,
+    odd: dict,
     *,
     ax: plt.Axes | None = None,
 ) -> plt.Axes:
-    """Draw pictures by how far they lie off the plane of the features.
+    """Draw how far pictures lie off the plane of the training images.
 
     Args:
-        good: Features of photographs like the training images, `(n, f)`.
-        odd: Features of other pictures, shape `(m, f)`.
-        names: What the m pictures are.
-        uncertainty: What `measure_uncertainty` returned.
+        model_path: A model that `save_result` wrote.
+        good: Images like the training images, `(n, side, side, 3)`.
+        odd: Name to picture: others, of that size.
         ax: Where to draw. Defaults to new axes.
 
     Returns:
@@ -154,23 +149,26 @@ def plot_distances(
         training images is the line at 0, seen from its edge.
     """
     ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
-    directions = uncertainty["components"].astype("float32").T
-    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (good, odd)]
-    inside = [x @ directions for x in unit]
+    model, card = load_model(model_path)
+    known = load_uncertainty(model_path, card)
+    run = with_features(model).predict_on_batch
+    others = np.stack([np.asarray(picture) for picture in odd.values()])
+    features = [in_batches(run, pictures)[0] for pictures in (good, others)]
+    inside = [x @ known["components"].T.astype("float32") for x in features]
     centre = inside[0].mean(axis=0)
     widest = np.linalg.svd(inside[0] - centre, full_matrices=False)[2][0]
     x = [(part - centre) @ widest for part in inside]
-    y = [distance(part, uncertainty) for part in (good, odd)]
+    y = [distance(part, known) for part in features]
     ax.axhline(0, color="black", label="plane of the training images")
     ax.scatter(x[0], y[0], s=8, alpha=0.5, label="validation images")
     ax.scatter(x[1], y[1], s=40, color="C3", marker="X", label="odd pictures")
-    for name, at, height in zip(names, x[1], y[1], strict=True):
-        ax.annotate(name, (at, height), (6, 4), textcoords="offset points")
-    limit = float(uncertainty["threshold"])
-    ax.axhline(limit, color="C3", ls="--", label="“not sure” above this line")
+    for name, *place in zip(odd, x[1], y[1], strict=True):
+        ax.annotate(name, place, (6, 4), textcoords="offset points")
+    limit = float(known["threshold"])
+    ax.axhline(limit, color="C3", ls="--", label="above it: “not sure”")
     ax.set(xlabel="place in the plane", ylabel="distance from the plane")
     ax.margins(x=0.15)
-    ax.figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    legend_below(ax)
     return ax
 
 
@@ -194,11 +192,9 @@ def plot_schedule(
     top = rates.argmax()
     ax.plot(where[top], rates[top], "o", color="C0")
     text = f"{rates[top]:.2g} at step {where[top]:,}"
-    style = {"textcoords": "offset points", "fontsize": 9}
-    ax.annotate(text, (where[top], rates[top]), (8, 6), **style)
-    ax.set(
-        xlabel="step (one batch each)", ylabel="learning rate", ylim=(0, None)
-    )
+    ax.text(where[top], 1.05 * rates[top], text, fontsize=9)
+    ax.set(xlabel="step (one batch each)", ylabel="learning rate")
+    ax.set_ylim(0, 1.15 * rates[top])
     ax.grid(alpha=0.3)
     return ax
 
@@ -230,11 +226,8 @@ def plot_mcnemar(
         ax.add_patch(box)
         ax.text(1.5 - b, a + 0.5, f"{n:,}", **_CENTRE | {"fontsize": 14})
     for i, word in enumerate(("right", "wrong")):
-        ax.text(
-            i + 0.5, 2.12, f"{names[1]}\n{word}", **_CENTRE | {"va": "bottom"}
-        )
-        left = _CENTRE | {"ha": "right"}
-        ax.text(-0.06, 1.5 - i, f"{names[0]}\n{word}", **left)
+        ax.text(i + 0.5, 2.25, f"{names[1]}\n{word}", **_CENTRE)
+        ax.text(-0.45, 1.5 - i, f"{names[0]}\n{word}", **_CENTRE)
     ax.set(xlim=(-0.9, 2.05), ylim=(-0.05, 2.6))
     return ax
 
