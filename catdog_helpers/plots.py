@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # By the names that `display_name` gives: a method looks alike everywhere.
 METHOD_COLORS = {
@@ -25,17 +26,13 @@ def method_colors(names: Iterable[str]) -> dict[str, str]:
         names: Names of methods as plots show them.
 
     Returns:
-        Name to colour: that of `METHOD_COLORS`; other names get the colours
+        Name to colour: those of `METHOD_COLORS`; other names get the colours
         that are left, in their order.
     """
-    names = list(dict.fromkeys(names))
-    others = [name for name in names if name not in METHOD_COLORS]
-    free = 10 - len(METHOD_COLORS)
-    colors = {
-        name: f"C{len(METHOD_COLORS) + number % free}"
-        for number, name in enumerate(others)
+    others = dict.fromkeys(name for name in names if name not in METHOD_COLORS)
+    return METHOD_COLORS | {
+        name: f"C{3 + number % 7}" for number, name in enumerate(others)
     }
-    return {name: METHOD_COLORS.get(name) or colors[name] for name in names}
 
 
 def legend_below(ax: plt.Axes, title: str | None = None) -> None:
@@ -58,7 +55,7 @@ def legend_below(ax: plt.Axes, title: str | None = None) -> None:
         entries.keys(),
         title=title,
         loc="outside lower center",
-        ncols=min(4, max(1, len(entries))),
+        ncols=4,
         fontsize=8,
         title_fontsize=8,
     )
@@ -146,6 +143,11 @@ def plot_history(
     ax.set(xlabel=x, ylabel=metric)
     if x == "epoch":
         ax.xaxis.get_major_locator().set_params(integer=True)
+    else:  # or the slowest method leaves the others no room
+        ax.set(xscale="log", xlabel=f"{x} (log axis)")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(alpha=0.3)
     legend_below(ax, "solid: validation images, dashed: training images")
     return ax

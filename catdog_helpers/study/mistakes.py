@@ -146,14 +146,15 @@ def plot_reasons(
     """
     used = np.sort(np.concatenate([run.train, run.validation, run.test]))
     features = pooled_features(model, run.images, used)
-    names, pictures, maps, titles = run.class_names, [], [], []
-    for row, answer in zip(run.test[rows], probabilities[rows], strict=True):
-        best = answer.argmax()
+    answers, names = probabilities[rows].argmax(axis=1), run.class_names
+    rows = run.test[rows]
+    heats = heat_map(model, run.images[rows], answers)
+    pictures, maps, titles = [], [], []
+    for row, answer, heat in zip(rows, answers, heats, strict=True):
         near = nearest_images(features, np.array([row]), run.train, n=4)[0]
         near = np.resize(near, 4)  # again the first, if there are fewer
-        heat = heat_map(model, run.images[[row]], int(best))[0]
         pictures += [run.images[i] for i in (row, row, *near)]
         maps += [None, heat, None, None, None, None]
-        titles += [f"label: {names[run.labels[row]]}", f"{names[best]}?"]
+        titles += [f"label: {names[run.labels[row]]}", f"{names[answer]}?"]
         titles += [names[run.labels[i]] for i in near]
     return plot_heat_maps(pictures, maps, titles)

@@ -39,7 +39,7 @@ def plot_network(
     Returns:
         The axes.
     """
-    ax = ax or _empty((9, 2.2))
+    ax = ax or _empty((9, 3.2))
     ax.set(xlim=(-0.1, 5), ylim=(-0.45, 1.35))
     if image is not None:
         ax.imshow(image, extent=(0.05, 0.85, 0.1, 0.9), aspect="auto")
@@ -167,7 +167,7 @@ def plot_distances(
     limit = float(known["threshold"])
     ax.axhline(limit, color="C3", ls="--", label="above it: “not sure”")
     ax.set(xlabel="place in the plane", ylabel="distance from the plane")
-    ax.margins(x=0.15)
+    ax.margins(0.15, 0.1)
     legend_below(ax)
     return ax
 

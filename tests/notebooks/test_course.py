@@ -59,9 +59,7 @@ def cells(path: Path, kind: str) -> list[str]:
 def lines(path: Path) -> int:
     """Count lines of code without comments and blank ones."""
     found = "\n".join(cells(path, "code")).splitlines()
-    return sum(
-        bool(line.strip()) and line.strip()[0] != "#" for line in found
-    )
+    return sum(bool(line.strip()) and line.strip()[0] != "#" for line in found)
 
 
 def test_the_quick_start_is_one_page():
