@@ -158,4 +158,4 @@ def test_every_method_has_a_colour_of_its_own():
     assert set(METHOD_COLORS) == {name for name, _ in METHODS.values()}
     colors = method_colors(["another", "fine-tuned", "scratch CNN", "third"])
     assert colors["fine-tuned"] == METHOD_COLORS["fine-tuned"]
-    assert len(set(colors.values())) == 4
+    assert len(set(colors.values())) == 5
