@@ -144,34 +144,33 @@ def parameters(source: str, dials: dict[str, Any]) -> str:
     return "\n".join(f"{name} = {dials[name]!r}" for name in names)
 
 
-def inject(notebook: nbformat.NotebookNode, values: dict) -> set[str]:
-    """Add a cell with other values below each one that holds constants.
-
-    Args:
-        notebook: Changed in place. Its constants are in the cells tagged
-            `parameters` (for its reader) and `settings` (for the tools).
-        values: By name; only those which such a cell assigns are added.
-
-    Returns:
-        The names that were added.
-    """
-    added, cells = set(), []
-    for cell in notebook.cells:
-        cells.append(cell)
-        if not {"parameters", "settings"} & set(cell.metadata.get("tags", [])):
-            continue
-        names = {
-            node.id
-            for node in ast.walk(ast.parse(cell.source))
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        } & values.keys()
-        if names:
-            lines = [f"{n} = {v!r}" for n, v in values.items() if n in names]
-            cells.append(nbformat.v4.new_code_cell("\n".join(lines)))
-            cells[-1].metadata["tags"] = ["injected-parameters"]
-            added |= names
-    notebook.cells = cells
-    return added
+def _parse(name: str, text: str) -> Any:
+    """Read a value: as a path, a name, or a Python literal."""
+    known = known_dials()
+    if name not in known:
+        raise DialError(f"is not a dial. {_choices(name, known)}.")
+    if not text:
+        raise DialError("has no value.")
+    if name in PARSERS:
+        return PARSERS[name](text)
+    if name in PATHS:
+        return _path(text)
+    if name in CHOICES and text not in CHOICES[name]:
+        raise DialError(f"must be one of {', '.join(CHOICES[name])}.")
+    if name == "BACKEND" and not find_spec(text):
+        raise DialError(f"is not installed: pip install {text}.")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    defaults = [ast.literal_eval(dial.default) for dial in known[name]]
+    if name in WHOLE or any(type(x) is int for x in defaults):
+        least = 0 if name == "SEED" else 1
+        if type(value) is not int or value < least:
+            raise DialError(f"must be a whole number, {least} or more.")
+    elif any(type(x) is bool for x in defaults) and type(value) is not bool:
+        raise DialError("must be True or False.")
+    return value
 
 
 def _choices(word: str, known: Iterable[str]) -> str:
