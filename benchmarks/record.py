@@ -21,7 +21,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import catdog_helpers as ch
-from catdog_helpers.plots import plot_data_size
 from catdog_helpers.results import to_scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,7 +181,7 @@ def to_figure(record: dict):
     ch.plot_scoreboard(to_scores(record["results"]), ax=axes[1, 0])
     if "curves" in record:
         curves = pd.DataFrame(record["curves"])
-        plot_data_size(curves, ax=axes[1, 1])
+        ch.study.plot_data_size(curves, ax=axes[1, 1])
     else:
         axes[1, 1].axis("off")
     return fig

@@ -1,5 +1,6 @@
 """Plots of the notebooks. Each draws on axes and returns them."""
 
+import textwrap
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -8,6 +9,56 @@ import numpy as np
 import pandas as pd
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
+from matplotlib.ticker import LogLocator, NullFormatter
+
+# By the names that `display_name` gives: a method looks alike everywhere.
+METHOD_COLORS = {
+    "scratch CNN": "C0",
+    "bottleneck features": "C1",
+    "fine-tuned": "C2",
+}
+
+
+def method_colors(names: Iterable[str]) -> dict[str, str]:
+    """Choose the colour of each method.
+
+    Args:
+        names: Names of methods as plots show them.
+
+    Returns:
+        Name to colour: those of `METHOD_COLORS`; other names get the colours
+        that are left, in their order.
+    """
+    others = dict.fromkeys(name for name in names if name not in METHOD_COLORS)
+    return METHOD_COLORS | {
+        name: f"C{3 + number % 7}" for number, name in enumerate(others)
+    }
+
+
+def legend_below(ax: plt.Axes, title: str | None = None) -> None:
+    """Give the figure one legend, below all of its axes and over no curve.
+
+    Args:
+        ax: Axes whose labelled artists are added to the figure's legend.
+        title: Title of the legend.
+    """
+    figure = ax.figure
+    for legend in list(figure.legends):
+        title = title or legend.get_title().get_text()
+        legend.remove()
+    entries = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        entries.values(),
+        entries.keys(),
+        title=title,
+        loc="outside lower center",
+        ncols=4,
+        fontsize=8,
+        title_fontsize=8,
+    )
 
 
 def plot_images(
@@ -23,7 +74,7 @@ def plot_images(
     Args:
         images: Arrays of shape `(height, width, 3)`, `uint8`, or
             `(height, width)` with a colour map.
-        titles: One for each picture.
+        titles: One for each picture; long ones are wrapped.
         columns: Pictures a row.
         colors: Colour of each title.
         cmap: Colour map of one-channel pictures.
@@ -32,10 +83,12 @@ def plot_images(
         The axes, shape `(rows, columns)`.
     """
     rows = max(1, -(-len(images) // columns))
+    titles = [_wrap(title) for title in titles or []]
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
     _, axes = plt.subplots(
         rows,
         columns,
-        figsize=(1.7 * columns, (2.0 if titles is not None else 1.7) * rows),
+        figsize=(1.7 * columns, (1.7 + 0.15 * lines) * rows),
         squeeze=False,
         layout="constrained",
     )
@@ -43,47 +96,15 @@ def plot_images(
         ax.axis("off")
     for i, image in enumerate(images):
         axes.flat[i].imshow(image, cmap=cmap)
-        if titles is not None:
+        if titles:
             color = "black" if colors is None else colors[i]
             axes.flat[i].set_title(titles[i], fontsize=8, color=color)
     return axes
 
 
-def plot_heat_maps(
-    images: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray | None],
-    titles: Sequence[str] | None = None,
-    *,
-    columns: int = 6,
-    colors: Sequence[str] | None = None,
-) -> np.ndarray:
-    """Show pictures in a grid, each under its heat map.
-
-    Args:
-        images: As for `plot_images`.
-        maps: One for each picture, what `heat_map` returned; `None` leaves a
-            picture as it is.
-        titles: One for each picture.
-        columns: Pictures a row.
-        colors: Colour of each title.
-
-    Returns:
-        The axes, shape `(rows, columns)`.
-    """
-    axes = plot_images(images, titles, columns=columns, colors=colors)
-    for ax, image, heat in zip(axes.flat, images, maps, strict=False):
-        if heat is not None:
-            height, width = image.shape[:2]
-            ax.imshow(
-                heat,
-                cmap="inferno",
-                vmin=0,
-                vmax=1,
-                alpha=0.65 * heat,  # clear where it is cold
-                interpolation="bicubic",
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-            )
-    return axes
+def _wrap(title: str, width: int = 24) -> str:
+    """Break the lines of a title that are wider than a picture."""
+    return "\n".join(textwrap.fill(line, width) for line in title.splitlines())
 
 
 def plot_history(
@@ -96,34 +117,39 @@ def plot_history(
     """Plot training curves: dashed on training, solid on validation images.
 
     Args:
-        histories: Name to `History.history`; one colour for each.
+        histories: Name to `History.history`; a method has its own colour.
         metric: "accuracy" or "loss".
         x: "epoch", or "seconds" if the histories hold them.
         ax: Where to draw. Defaults to new axes.
 
     Returns:
-        The axes.
+        The axes. Below all axes of the figure stands one legend.
 
     Raises:
         ValueError: If a history does not hold what is asked for.
     """
     ax = ax or plt.subplots(layout="constrained")[1]
-    for number, (name, history) in enumerate(histories.items()):
+    colors = method_colors(histories)
+    for name, history in histories.items():
         if not {metric, f"val_{metric}", x} <= {"epoch", *history}:
             raise ValueError(
                 f"`metric` and `x` must be among {sorted(history)}. Received: "
                 f"metric={metric!r}, x={x!r}"
             )
         where = history.get(x, np.arange(1, len(history[metric]) + 1))
-        color = f"C{number}"
+        color = colors[name]
         ax.plot(where, history[f"val_{metric}"], color=color, label=name)
         ax.plot(where, history[metric], color=color, ls="--", alpha=0.6, lw=1)
     ax.set(xlabel=x, ylabel=metric)
     if x == "epoch":
         ax.xaxis.get_major_locator().set_params(integer=True)
+    else:  # or the slowest method leaves the others no room
+        ax.set(xscale="log", xlabel=f"{x} (log axis)")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(alpha=0.3)
-    title = "solid: validation, dashed: training"
-    ax.legend(title=title, fontsize=8, title_fontsize=8)
+    legend_below(ax, "solid: validation images, dashed: training images")
     return ax
 
 
@@ -168,10 +194,12 @@ def plot_scoreboard(
     size = (7, 1.2 + 0.36 * len(scores))
     ax = ax or plt.subplots(figsize=size, layout="constrained")[1]
     start = max(0, scores.low.min() - 0.02 if start is None else start)
-    columns = scores[["test accuracy", "low", "high"]].to_numpy()
-    for y, (accuracy, low, high) in enumerate(columns):
+    colors = method_colors(scores.index)
+    columns = scores[["test accuracy", "low", "high"]].itertuples()
+    for y, (name, accuracy, low, high) in enumerate(columns):
         ends = [[accuracy - low], [high - accuracy]]
-        ax.errorbar(accuracy, y, xerr=ends, fmt="o", capsize=4, color=f"C{y}")
+        color = colors[name]
+        ax.errorbar(accuracy, y, xerr=ends, fmt="o", capsize=4, color=color)
         text = f"{accuracy:.3f}" if accuracy >= start else f" ◂ {accuracy:.3f}"
         align = {"ha": "center" if accuracy >= start else "left"}
         where = (max(accuracy, start), y - 0.2)
@@ -182,44 +210,4 @@ def plot_scoreboard(
     ax.set_xlabel(f"test accuracy{note}")
     ax.grid(axis="x", alpha=0.3)
     ax.set_title("points: test accuracy, whiskers: 95 % interval", fontsize=9)
-    return ax
-
-
-def plot_data_size(
-    curves: pd.DataFrame, *, ax: plt.Axes | None = None
-) -> plt.Axes:
-    """Draw test accuracy against the number of training images.
-
-    Args:
-        curves: One row per training: `method`, `training images`, `seed`,
-            `test accuracy`, `longer`.
-        ax: Where to draw. Defaults to new axes.
-
-    Returns:
-        The axes: a dot for every training, a line through the means, a band
-        from the lowest to the highest seed; a star where `longer` is true,
-        off the line, since it was trained otherwise.
-    """
-    ax = ax or plt.subplots(layout="constrained")[1]
-    columns = ["training images", "test accuracy"]
-    lines = curves.groupby("method", sort=False)
-    for number, (name, rows) in enumerate(lines):
-        color = f"C{number}"
-        stars, rows = rows[rows["longer"]], rows[~rows["longer"]]
-        ax.plot(*stars[columns].to_numpy().T, "*", color=color, ms=11)
-        seeds = rows.groupby("training images")["test accuracy"]
-        band = seeds.agg(["min", "max", "mean"])
-        ax.plot(band.index, band["mean"], color=color, label=name)
-        style = {"color": color, "alpha": 0.2, "lw": 0}
-        ax.fill_between(band.index, band["min"], band["max"], **style)
-        ax.plot(*rows[columns].to_numpy().T, "o", color=color, ms=4)
-    sizes = sorted(curves["training images"].unique())
-    ax.set_xscale("log")
-    ax.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=45)
-    ax.minorticks_off()
-    ax.set(xlabel="training images (log axis)", ylabel="test accuracy")
-    ax.grid(alpha=0.3)
-    title = "dots: each seed, line: mean; stars: the notebooks' own models"
-    ax.set_title(title, fontsize=9)
-    ax.legend(fontsize=8)
     return ax

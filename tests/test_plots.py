@@ -7,8 +7,7 @@ import pytest
 from conftest import picture
 
 from catdog_helpers.plots import (
-    plot_data_size,
-    plot_heat_maps,
+    METHOD_COLORS,
     plot_history,
     plot_images,
     plot_scoreboard,
@@ -80,15 +79,46 @@ def test_history_has_two_lines_for_each_method():
     np.testing.assert_allclose(lines[0].get_ydata(), HISTORY["val_loss"])
     np.testing.assert_allclose(lines[1].get_ydata(), HISTORY["loss"])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["one", "two"]
+    assert legend_names(ax) == ["one", "two"]
+
+
+def legend_names(ax) -> list[str]:
+    assert ax.get_legend() is None  # it would lie over the curves
+    (legend,) = ax.figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_a_figure_has_one_legend_for_all_its_axes():
+    _, axes = plt.subplots(1, 2, layout="constrained")
+    plot_history({"one": HISTORY}, "accuracy", ax=axes[0])
+    plot_history({"one": HISTORY, "two": HISTORY}, "loss", ax=axes[1])
+    assert legend_names(axes[0]) == ["one", "two"]
+
+
+def test_a_method_has_its_colour_in_every_plot():
+    method = "fine-tuned"
+    lines = plot_history({"other": HISTORY, method: HISTORY}).get_lines()
+    board = plot_scoreboard(scores().iloc[::-1])
+    colors = {lines[2].get_color(), board.containers[0][0].get_color()}
+    assert colors == {METHOD_COLORS[method]}
+
+
+def test_long_titles_are_wrapped():
+    long = "dog/a name that is much longer than the picture is wide.jpg"
+    axes = plot_images([picture(0, 8)] * 2, [long, "a\nb"], columns=2)
+    lines = axes[0, 0].get_title().split("\n")
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 24
+    assert " ".join(lines) == long
+    assert axes[0, 1].get_title() == "a\nb"
 
 
 def test_history_by_seconds():
     ax = plot_history({"one": HISTORY}, x="seconds")
     for line in ax.get_lines():
         np.testing.assert_allclose(line.get_xdata(), HISTORY["seconds"])
-    assert ax.get_xlabel() == "seconds"
+    assert ax.get_xlabel() == "seconds (log axis)"
+    assert ax.get_xscale() == "log"
 
 
 def scores() -> pd.DataFrame:
@@ -130,36 +160,6 @@ def test_what_lies_below_the_axis_is_written_at_its_edge():
     assert above.get_text() == "0.950"
 
 
-def curves() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "method": ["one"] * 4 + ["two"] * 2,
-            "training images": [20, 20, 100, 100, 20, 100],
-            "seed": [0, 1, 0, 1, 0, 0],
-            "test accuracy": [0.5, 0.6, 0.7, 0.9, 0.9, 0.95],
-            "longer": False,
-        }
-    )
-
-
-def test_data_size_has_dots_a_mean_and_a_band():
-    ax = plot_data_size(curves())
-    stars, line, dots, *_ = ax.get_lines()
-    assert len(stars.get_xydata()) == 0
-    np.testing.assert_allclose(line.get_xydata(), [[20, 0.55], [100, 0.8]])
-    found = dots.get_xydata()
-    expected = [[20, 0.5], [20, 0.6], [100, 0.7], [100, 0.9]]
-    np.testing.assert_allclose(found, expected)
-    corners = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
-    assert set(map(tuple, expected)) <= corners
-    assert ax.get_xscale() == "log"
-    ticks = [text.get_text() for text in ax.get_xticklabels()]
-    assert ticks == ["20", "100"]
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["one", "two"]
-    assert line.get_color() == dots.get_color()
-
-
 def test_dollars_in_names_are_no_formula():
     names = ["A $5% or B $2", "$^"]
     with plt.rc_context():
@@ -169,20 +169,10 @@ def test_dollars_in_names_are_no_formula():
     assert axes.flat[0].get_title() == names[0]
 
 
-def test_longer_trainings_are_stars_off_the_line():
-    longer = curves().assign(longer=[True] + 5 * [False])
-    stars, line, dots, *_ = plot_data_size(longer).get_lines()
-    np.testing.assert_allclose(stars.get_xydata(), [[20, 0.5]])
-    assert stars.get_marker() == "*"
-    np.testing.assert_allclose(line.get_xydata(), [[20, 0.6], [100, 0.8]])
-    assert [20, 0.5] not in dots.get_xydata().tolist()
-
-
 def test_plots_draw_on_the_axes_given():
     _, (left, right) = plt.subplots(1, 2)
     assert plot_history({"one": HISTORY}, ax=left) is left
     assert plot_scoreboard(scores(), ax=right) is right
-    assert plot_data_size(curves(), ax=left) is left
     assert len(plt.get_fignums()) == 1
 
 
@@ -197,15 +187,3 @@ def test_seconds_that_were_not_noted_are_said():
     history = {key: HISTORY[key] for key in HISTORY if key != "seconds"}
     with pytest.raises(ValueError, match="'seconds'"):
         plot_history({"one": history}, x="seconds")
-
-
-def test_a_heat_map_lies_over_the_whole_of_its_picture():
-    images = [picture(i, 12) for i in range(3)]
-    heat = np.linspace(0, 1, 9, dtype="float32").reshape(3, 3)
-    axes = plot_heat_maps(images, [heat, None, heat], list("abc"), columns=3)
-    assert [len(ax.images) for ax in axes.flat] == [2, 1, 2]
-    below, above = axes[0, 0].images
-    assert above.get_extent() == below.get_extent()
-    alpha = above.get_alpha()
-    assert alpha[0, 0] < alpha[2, 2] < 1  # the picture shows through
-    assert axes[0, 2].get_title() == "c"

@@ -65,7 +65,7 @@ def settings(dataset: str | Path, **given) -> Settings:
         TypeError: If there is no such setting.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    given.setdefault("out", run_dir(dataset))
+    given["out"] = Path(given.get("out") or run_dir(dataset))
     return Settings(**USUAL.get(str(dataset), {}) | given)
 
 

@@ -31,7 +31,7 @@ def test_what_is_given_wins_and_none_stands_for_the_default():
     # In the notebooks the first one makes the run, whatever base comes later.
     assert chosen.out == Path("../runs/sample")
     assert ch.settings("small", image_size=64, out="x")[:3] == (
-        "x",
+        Path("x"),
         "VGG16",
         64,
     )

@@ -15,6 +15,7 @@ import address
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SERIES = [
+    "00_quick_start.ipynb",
     "01_download_data.ipynb",
     "02_cnn_from_scratch.ipynb",
     "03_vgg16_bottleneck_features.ipynb",
@@ -66,7 +67,7 @@ def test_the_series_is_complete():
     if names:
         assert names[: len(SERIES)] == SERIES
         numbers = [int(name[:2]) for name in names]
-        assert numbers == list(range(1, len(names) + 1))
+        assert numbers == list(range(len(names)))
 
 
 @notebooks
@@ -96,22 +97,24 @@ def test_set_up(path):
 
 @notebooks
 def test_parameters(path):
-    tagged = [
-        (index, cell)
-        for index, cell in enumerate(read(path).cells)
-        if "parameters" in cell.metadata.get("tags", [])
-    ]
-    assert len(tagged) == 1
+    cells = read(path).cells
+    tags = [set(cell.metadata.get("tags", [])) for cell in cells]
+    index = [i for i, tag in enumerate(tags) if "parameters" in tag]
+    assert len(index) == 1
+    # What the tools set may stand in a cell of its own below it.
+    index += [i for i, tag in enumerate(tags) if "settings" in tag]
+    assert index == list(range(index[0], index[0] + len(index)))
     names = []
-    for node in ast.parse(tagged[0][1].source).body:
-        assert isinstance(node, ast.Assign), ast.unparse(node)
-        names += [ast.unparse(target) for target in node.targets]
-        ast.literal_eval(node.value)
+    for cell in (cells[i] for i in index):
+        for node in ast.parse(cell.source).body:
+            assert isinstance(node, ast.Assign), ast.unparse(node)
+            names += [ast.unparse(target) for target in node.targets]
+            ast.literal_eval(node.value)
     assert all(name.isupper() and name.isidentifier() for name in names)
-    assert {"DATA", "OUT"} <= set(names)
+    assert {"DATA", "OUT"} & set(names)
     before = [
         heading
-        for cell in read(path).cells[: tagged[0][0]]
+        for cell in cells[: index[0]]
         if cell.cell_type == "markdown"
         for heading in re.findall(r"(?m)^## (.+)", cell.source)
     ]
@@ -161,7 +164,7 @@ def test_format(path):
 @notebooks
 def test_cells_are_short(path):
     lengths = [len(c.source.splitlines()) for c in code_cells(path)]
-    assert max(lengths) <= 25
+    assert max(lengths) <= 20
     assert 3 <= statistics.median(lengths) <= 7, sorted(lengths)
     too_long = [li for li in code(path).splitlines() if len(li) > 80]
     assert too_long == []
@@ -205,7 +208,7 @@ def test_only_public_names_of_the_package(path):
                     assert ast.unparse(name) == "catdog_helpers as ch"
 
 
-@pytest.mark.parametrize("name", SERIES[1:4])
+@pytest.mark.parametrize("name", SERIES[2:5])
 def test_the_lesson_stays_in_the_notebook(name):
     path = ROOT / "notebooks" / name
     if not PATHS:
