@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from catdog_helpers.machine.files import write_text
+from catdog_helpers.plots import legend_below, method_colors
 
 
 def subsets(
@@ -145,3 +147,44 @@ def sum_up_curves(
         f"{n:,} training images with {frugal} ({first['mean']:.3f}{spread}, "
         f"{seeds}) beat {most:,} with {needy} ({best:.3f})."
     )
+
+
+def plot_data_size(
+    curves: pd.DataFrame, *, ax: plt.Axes | None = None
+) -> plt.Axes:
+    """Draw test accuracy against the number of training images.
+
+    Args:
+        curves: One row per training: `method`, `training images`, `seed`,
+            `test accuracy`, `longer`.
+        ax: Where to draw. Defaults to new axes.
+
+    Returns:
+        The axes: a dot for every training, a line through the means, a band
+        from the lowest to the highest seed; a star where `longer` is true,
+        off the line, since it was trained otherwise.
+    """
+    ax = ax or plt.subplots(layout="constrained")[1]
+    columns = ["training images", "test accuracy"]
+    lines = curves.groupby("method", sort=False)
+    colors = method_colors(curves["method"])
+    for name, rows in lines:
+        color = colors[name]
+        stars, rows = rows[rows["longer"]], rows[~rows["longer"]]
+        ax.plot(*stars[columns].to_numpy().T, "*", color=color, ms=11)
+        seeds = rows.groupby("training images")["test accuracy"]
+        band = seeds.agg(["min", "max", "mean"])
+        ax.plot(band.index, band["mean"], color=color, label=name)
+        style = {"color": color, "alpha": 0.2, "lw": 0}
+        ax.fill_between(band.index, band["min"], band["max"], **style)
+        ax.plot(*rows[columns].to_numpy().T, "o", color=color, ms=4)
+    sizes = sorted(curves["training images"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{n:,}" for n in sizes], rotation=45)
+    ax.minorticks_off()
+    ax.set(xlabel="training images (log axis)", ylabel="test accuracy")
+    ax.grid(alpha=0.3)
+    title = "dots: each seed, line: mean; stars: the notebooks' own models"
+    ax.set_title(title, fontsize=9)
+    legend_below(ax)
+    return ax
