@@ -73,7 +73,7 @@ def measure(name: str) -> dict:
     make = ["make", "--no-print-directory", f"{folder}/.installed", *told]
     subprocess.run(make, cwd=ROOT, check=True)
     environment = {**os.environ, "KERAS_BACKEND": package}
-    environment["PYTHONPATH"] = str(ROOT / "notebooks")
+    environment["PYTHONPATH"] = str(ROOT / "tools")
     with tempfile.TemporaryDirectory() as work:
         out = Path(work, "out")
         command = [ROOT / folder / "bin/python", "-c", RUN, f"{work}/data", out]

@@ -27,7 +27,6 @@ import catdog_helpers as ch
 from benchmarks.material import ROOT, is_real
 from benchmarks.record import RESULTS, write_into
 from benchmarks.rows import ROWS, SIZES
-from benchmarks.rows_whole import gpu_names
 
 WORK = ROOT / "runs" / "benchmark"
 README = ROOT / "benchmarks" / "README.md"
@@ -72,7 +71,7 @@ def parse(arguments: list[str]) -> dict[str, str]:
 
 
 def run_row(name: str, size: str, work: Path) -> dict:
-    """Measure one of `ROWS` in a process of its own, and show how it goes.
+    """Measure one of `ROWS` in a process of its own.
 
     Args:
         name: One of `ROWS`.
@@ -90,21 +89,10 @@ def run_row(name: str, size: str, work: Path) -> dict:
     env = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "PYTHONUNBUFFERED": "1"}
     env["PYTHONPATH"] = f"{ROOT}{os.pathsep}{env.get('PYTHONPATH', '')}"
     with log.open("w", encoding="utf-8") as file:
-        child = subprocess.Popen(
-            [*command, str(work), str(result)],
-            env=env,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=file,
-            text=True,
+        done = subprocess.run(
+            [*command, str(work), str(result)], env=env, cwd=ROOT, stderr=file
         )
-        try:
-            for line in child.stdout:
-                say(f"{name:11} {line.rstrip()}")
-        finally:
-            child.kill()  # does nothing to one that has ended
-            child.wait()
-    if child.returncode:
+    if done.returncode:
         lines = log.read_text("utf-8", "replace").strip().splitlines() or [""]
         raise RuntimeError(f"{name}: {lines[-1]} (see {log})")
     return json.loads(result.read_text("utf-8"))
@@ -128,11 +116,12 @@ def measure_all(options: dict[str, str], work: Path) -> dict:
     for name in ROWS:
         if name not in options["ROWS"].split(","):
             continue
-        say(f"{name:11} starts after {time.perf_counter() - start:.0f} s")
+        seconds = time.perf_counter() - start
+        print(f"{name} starts after {seconds:.0f} s", flush=True)
         try:
             found = run_row(name, options["SIZE"], work)
         except RuntimeError as error:
-            say(str(error))
+            print(error, flush=True)
             record["failed"][name] = str(error).replace(f"{work}{os.sep}", "")
             continue
         for row in found["rows"]:
@@ -144,25 +133,24 @@ def measure_all(options: dict[str, str], work: Path) -> dict:
 
 
 def describe_machine() -> dict:
-    """Tell what a figure depends on besides the code."""
+    """Return what a figure depends on besides the code."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.is_file() else []
     model = [x.split(": ")[1] for x in lines if x.startswith("model name")]
-    gpus = ", ".join(gpu_names()) or "no GPU"
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores ({(model or ['unknown'])[0]}), "
-        f"{gpus}, {platform.machine()}, Python {platform.python_version()}",
+        f"{platform.machine()}, Python {platform.python_version()}",
         "load": load,
         "versions": {p: importlib.metadata.version(p) for p in PACKAGES},
-        "precision": ch.machine.best_precision(),
+        "precision": ", ".join(ch.machine.choices()),
         "material": "real photographs" if is_real() else "drawings",
     }
 
 
 def holds(row: dict) -> bool:
-    """Tell if a row reaches its floor; some have none and are shown only."""
+    """Return whether a row reaches its floor; some have none."""
     return row["floor"] is None or row["ratio"] >= row["floor"]
 
 
@@ -195,7 +183,7 @@ def to_table(record: dict) -> str:
         "",
         f"Measured on {record['material']} in {record['seconds'] / 60:.0f} "
         f"minutes, {record['date']}; {record['machine']}, load "
-        f"{record['load']:.1f} at the start; {versions}; best precision "
+        f"{record['load']:.1f} at the start; {versions}; to choose from: "
         f"{record['precision']}.",
     ]
     return "\n".join(lines)
@@ -243,11 +231,6 @@ def write(record: dict, folder: Path, readme: Path | None = None) -> None:
         text = readme.read_text("utf-8")
         table = f"{to_table(record)}\n\n![The ratios](results/benchmark.png)"
         readme.write_text(write_into(text, "benchmark", table), "utf-8")
-
-
-def say(line: str) -> None:
-    """Print a line at once."""
-    print(line, flush=True)
 
 
 def _figure(value: float | None) -> str:

@@ -14,12 +14,12 @@ WEIGHTS = "weights/mobilenet_v2_1.0_224_no_top.weights.h5"
 
 
 def is_real() -> bool:
-    """Tell if real photographs and weights lie beside the checkout."""
+    """Return whether real photographs and weights lie beside the checkout."""
     return (SHARED / "data").is_dir()
 
 
 def originals(work: Path, n: int) -> Path:
-    """Give photographs at the size a camera or a website has them.
+    """Return photographs at the size a camera or a website has them.
 
     Args:
         work: Folder of the benchmark; they are kept there.
@@ -39,7 +39,7 @@ def originals(work: Path, n: int) -> Path:
 
 
 def many(work: Path) -> Path:
-    """Give the larger set, the one that the notebooks are run on.
+    """Return the larger set, the one that the notebooks are run on.
 
     Args:
         work: Folder of the benchmark; it is unpacked there.

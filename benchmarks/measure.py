@@ -92,7 +92,7 @@ class Peak:
 
 
 def anonymous_megabytes() -> float:
-    """Tell how much memory this process holds, without mapped files."""
+    """Return how much memory this process holds, without mapped files."""
     if not STATUS.is_file():
         return peak_megabytes()
     kilobytes = STATUS.read_text().partition("RssAnon:")[2].split()[0]
@@ -100,6 +100,6 @@ def anonymous_megabytes() -> float:
 
 
 def peak_megabytes() -> float:
-    """Tell the greatest resident size so far (VmHWM), mapped files included."""
+    """Return the greatest resident size so far, mapped files included."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -17,7 +17,7 @@ def decode_in_a_loop(paths, image_size: int, interpolation: str) -> np.ndarray:
 
 
 def directory_batches(folder, image_size: int):
-    """Give augmented batches from files, decoded again in each epoch."""
+    """Return augmented batches from files, decoded again in each epoch."""
     augment = keras.Sequential(
         [layers.RandomFlip("horizontal"), layers.RandomTranslation(0.1, 0.1)]
     )
@@ -67,7 +67,7 @@ def build_ancestor_cnn(image_size: int):
 
 
 def ancestor_batches(images: np.ndarray, labels: np.ndarray):
-    """Give the ancestor's batches of 30: rotated, shifted, sheared, zoomed.
+    """Return the ancestor's batches of 30: rotated, shifted, sheared, zoomed.
 
     All four are one matrix, as in its `ImageDataGenerator`, and one look-up
     of pixels; TensorFlow does it on all cores, ahead of the training.

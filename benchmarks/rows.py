@@ -26,7 +26,6 @@ ROWS = {
     "growth": ("rows_images", "measure_growth"),
     "start_up": ("rows_whole", "measure_start_up"),
     "series": ("rows_whole", "measure_series"),
-    "gpu": ("rows_whole", "measure_gpu"),
 }
 
 # "full" took 24 minutes on two cores; "tiny" shows that all of it runs.
@@ -52,7 +51,6 @@ SIZES = {
         "predict_side": 192,
         "predict_images": 300,
         "growth": 256,
-        "gpu_images": 13_000,
     },
     "tiny": {
         "rounds": 2,
@@ -69,7 +67,6 @@ SIZES = {
         "predict_side": 64,
         "predict_images": 64,
         "growth": 32,
-        "gpu_images": 100,
         "base": "sample",
         "target": 0.4,
         "scratch_dials": {"EPOCHS": 1},
@@ -81,12 +78,11 @@ DRAWN = {
     "loop_images": 96,
     "scratch_images": (300, 100),
     "growth": 160,
-    "gpu_images": 1000,
 }
 
 
 def sizes(name: str, real: bool) -> dict:
-    """Give the numbers of images and rounds.
+    """Return the numbers of images and rounds.
 
     Args:
         name: "full" or "tiny".
@@ -103,7 +99,7 @@ def measure(name: str, size: dict, work: Path) -> dict:
 
     Args:
         name: One of `ROWS`.
-        size: What `sizes` gives.
+        size: What `sizes` returned.
         work: Folder of the benchmark.
 
     Returns:

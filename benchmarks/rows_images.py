@@ -159,18 +159,18 @@ def grow(folder: Path, work: Path, side: int) -> tuple[float, float]:
     """
     name, base_model = material.load_base(side)
     front, _ = ch.cut_base(base_model, ch.default_cut(name))
-    front = ch.machine.with_precision(front)
     front.predict_on_batch(np.zeros((32, side, side, 3), "float32"))
     with tempfile.TemporaryDirectory(dir=work) as target, Peak() as peak:
         start = time.perf_counter()
         images, manifest = ch.prepare(folder, target, side)
-        ch.extract_features(front, images, np.arange(len(images)), name="front")
+        rows, options = np.arange(len(images)), {"precision": "float32"}
+        ch.extract_features(front, images, rows, name="front", **options)
         seconds = time.perf_counter() - start
     return seconds, peak.megabytes
 
 
 def _some_of(work: Path, n: int) -> Path:
-    """Give a folder with `n` of the larger set's files: links to them."""
+    """Return a folder with links to `n` of the larger set's files."""
     target, source = work / f"growth-{n}", material.many(work)
     if not target.is_dir():
         partial = target.with_suffix(f".{os.getpid()}")

@@ -9,73 +9,45 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 import catdog_helpers as ch
 from benchmarks import material, peers
 from benchmarks.measure import alternate
 from benchmarks.rows_images import to_row
+from catdog_helpers.machine.networks import layers_key
 
 VGG16_SIDE = 150
 _number = count()
 
 
 def measure_extraction(work: Path, size: dict) -> list[dict]:
-    """Frozen VGG16 from the prepared array, in float32 and as picked."""
+    """Frozen VGG16 from the prepared array, in float32 and as chosen."""
     images, rows = _images(work, size, size["vgg16_images"])
     front, _ = _vgg16(size)
-    picked = ch.machine.best_precision(front)
-    models = {
-        p: ch.machine.with_precision(front, p) for p in {"float32", picked}
-    }
     in_memory = images[rows].astype("float32")
-    for model in models.values():
-        model.predict(in_memory[:32], verbose=0)
+    batch = in_memory[:32]
+    chosen = ch.machine.choose(front, batch, 10**6, layers_key(front))
+    front.predict(batch, verbose=0)
 
     def extract(precision):
-        name = f"bench{next(_number)}-{time.time_ns()}"  # never kept before
+        name = f"bench{next(_number)}-{time.time_ns()}"  # never stored before
         options = {"name": name, "precision": precision}
-        ch.extract_features(models[precision], images, rows, **options)
+        ch.extract_features(front, images, rows, **options)
 
     def theirs():
-        models["float32"].predict(in_memory, batch_size=32, verbose=0)
+        front.predict(in_memory, batch_size=32, verbose=0)
 
     sides = {"ours": lambda: extract("float32"), "theirs": theirs}
-    if picked != "float32":
-        sides["picked"] = lambda: extract(picked)
+    if chosen != "float32":
+        sides["chosen"] = lambda: extract(chosen)
     found = alternate(sides, size["few_rounds"])
-    fast = found.pop("picked", found["ours"])
-    note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px"
-    floor = 1.0 if picked == "float32" else 1.7
+    fast = found.pop("chosen", found["ours"])
     both = {"ours": fast, "theirs": found["ours"]}
+    note = f"{len(rows)} images, VGG16, {VGG16_SIDE} px"
     return [
         to_row("extraction, float32", 0.95, **found, note=note),
-        to_row("extraction, best precision", floor, **both, note=picked),
-        _compare_accuracy(work, size, picked),
+        to_row("extraction, best precision", 1.0, **both, note=chosen),
     ]
-
-
-def _compare_accuracy(work: Path, size: dict, picked: str) -> dict:
-    """Tell how far the picked precision moves the test accuracy."""
-    images, manifest = _split(work, size)
-    train, _, test = ch.data.split_rows(manifest)
-    labels = manifest.label.to_numpy()
-    correct = {}
-    for precision in dict.fromkeys(("float32", picked)):
-        features = _features(images, manifest, precision)
-        judge = LogisticRegression(C=0.01, max_iter=500)
-        judge.fit(features[train], labels[train])
-        answers = judge.predict(features[test])
-        correct[precision] = int((answers == labels[test]).sum())
-    share = 1 - abs(correct["float32"] - correct[picked]) / len(test)
-    return {
-        "row": "the same, accuracy",
-        "floor": 0.999,
-        **dict.fromkeys(("ratio", "low", "high"), round(share, 6)),
-        "rounds": 1,
-        "note": f"of {len(test)} test images right: "
-        + ", ".join(f"{p} {c}" for p, c in correct.items()),
-    }
 
 
 def measure_head(work: Path, size: dict) -> list[dict]:
@@ -84,14 +56,14 @@ def measure_head(work: Path, size: dict) -> list[dict]:
     images, manifest = _split(work, size)
     train, validation, _ = ch.data.split_rows(manifest)
     labels = manifest.label.to_numpy()
-    features = _features(images, manifest, "float32")
+    features = _features(images, manifest)
     _, base_model = material.load_base(side)
     model = ch.join(base_model, _head(features.shape[-1]))
     compile_model(model)
     epochs = []
 
     def ours():
-        _, history = train_head(features, labels, train, validation)
+        history = train_head(features, labels, train, validation)
         epochs.append(int(np.argmin(history["val_loss"])) + 1)
         return history["seconds"][epochs[-1] - 1]
 
@@ -183,7 +155,7 @@ def measure_scratch(work: Path, size: dict) -> list[dict]:
 
 def _run_notebook_02(work, images, manifest, size, target):
     """Run notebook 02; give seconds and number of the epoch that got there."""
-    sys.path.append(str(material.ROOT / "notebooks"))
+    sys.path.append(str(material.ROOT / "tools"))
     import run
 
     out = work / "scratch"
@@ -213,14 +185,14 @@ def time_to(history: dict, target: float) -> tuple[float, int]:
 
 
 def _images(work: Path, size: dict, n: int):
-    """Prepare the larger set for VGG16; give it and `n` sound rows."""
+    """Prepare the larger set for VGG16; return it and `n` sound rows."""
     folder = ch.dataset_dir(material.dataset(), work / "data")
     images, manifest = ch.prepare(material.many(work), folder, VGG16_SIDE)
     return images, np.flatnonzero(manifest.status == "ok")[:n]
 
 
 def _vgg16(size: dict):
-    """Give both parts of VGG16: its speed is the same with random weights."""
+    """Return both parts of VGG16: its speed is the same with random weights."""
     keras.utils.set_random_seed(0)
     base = ch.load_base(size.get("base", "VGG16"), None, image_size=VGG16_SIDE)
     return ch.cut_base(base, "block4_pool")
@@ -232,13 +204,13 @@ def _split(work: Path, size: dict):
     return material.prepared(work, size["side"], train=n, rest=n // 3)
 
 
-def _features(images, manifest, precision: str) -> np.ndarray:
-    """Keep features of the whole split: the next row finds them there."""
+def _features(images, manifest) -> np.ndarray:
+    """Return the pooled features of the whole split."""
     rows = np.flatnonzero(manifest.split)
     _, base_model = material.load_base(images.shape[1])
     pooling = keras.layers.GlobalAveragePooling2D()
     model = keras.Sequential([base_model, pooling])
-    options = {"name": f"pooled-{precision}", "precision": precision}
+    options = {"name": "pooled", "precision": "float32"}
     return np.float32(ch.extract_features(model, images, rows, **options))
 
 
@@ -256,13 +228,13 @@ def compile_model(model, rate: float = 1e-3):
 
 
 def train_head(features, labels, train, validation):
-    """Train a head as notebook 03 does; give it and its history."""
+    """Train a head as notebook 03 does; return its history."""
     keras.utils.set_random_seed(0)
     clock = ch.TimeHistory()
     head = _head(features.shape[-1])
     compile_model(head)
     stop = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
-    history = head.fit(
+    return head.fit(
         features[train],
         labels[train],
         validation_data=(features[validation], labels[validation]),
@@ -271,4 +243,3 @@ def train_head(features, labels, train, validation):
         verbose=0,
         callbacks=[clock, stop],
     ).history
-    return head, history

@@ -238,7 +238,7 @@ def test_a_full_disk_is_said_and_training_goes_on(model, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.warns(UserWarning, match="could not be kept.*No space left"):
+    with pytest.warns(UserWarning, match="could not be saved.*No space left"):
         fit(model, checkpoint)
     assert checkpoint.epoch == 3
 

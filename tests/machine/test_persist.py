@@ -231,12 +231,14 @@ def test_a_new_machine_goes_on_where_the_old_one_ended(tmp_path, monkeypatch):
     """Notebook 4 is opened first there; nothing is computed twice."""
     drive, here = tmp_path / "drive", tmp_path / "here"
     few = {"TRAIN": 24, "VALIDATION": 16, "TEST": 16, "EPOCHS": 1}
-    dials = runner.parse_dials([f"OUT={here / 'out'}", f"PERSIST={drive}"])
+    given = [f"OUT={here / 'out'}", f"PERSIST={drive}", "NOTEBOOKS=1,3"]
+    dials = runner.parse_dials(given)
     dials |= {"DATA": str(here / "data"), "IMAGE_SIZE": 64, **few}
-    runner.run(dials | {"NOTEBOOKS": [1, 3]})
+    runner.run(dials)
     before = load_results(here / "out")["bottleneck"]
     shutil.rmtree(here)
-    out = runner.run(dials | {"NOTEBOOKS": [4]})
+    fourth = runner.parse_dials(["NOTEBOOKS=4"])["NOTEBOOKS"]
+    out = runner.run(dials | {"NOTEBOOKS": fourth})
     results = load_results(out)
     assert results["bottleneck"] == before
     assert "fine_tuned" in results
