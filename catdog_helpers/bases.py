@@ -1,6 +1,5 @@
 """Pretrained convolutional bases that take raw RGB."""
 
-import os
 import socket
 from pathlib import Path
 from typing import NamedTuple
@@ -120,8 +119,9 @@ def check_base(
     """
     from catdog_helpers.models import cut_base  # imports Keras
 
-    size = {"image_size": image_size, "resolution": resolution}
-    model = load_base(base, weights, **size)
+    model = load_base(
+        base, weights, image_size=image_size, resolution=resolution
+    )
     cut_base(model, cut)
     if str(base) in BASES:
         return image_size or BASES[str(base)].image_size
@@ -175,7 +175,10 @@ def _build(base: str, weights, side: int):
     except Exception as error:  # get_file raises a bare Exception
         if "URL fetch failure" not in str(error):
             raise
-        raise ConnectionError(_no_weights(str(error))) from None
+        raise ConnectionError(
+            f"ImageNet weights could not be downloaded ({error}). Set WEIGHTS "
+            "to the path of a weights file, or to None for random weights"
+        ) from None
     finally:
         socket.setdefaulttimeout(timeout)
     return keras.Model(inputs, model.outputs[0], name=base.lower())
@@ -223,16 +226,3 @@ def _load_weights(model, path: Path) -> None:
         raise ValueError(
             f"{path.name} does not fit {model.name} without its top: {reason}"
         ) from None
-
-
-def _no_weights(reason: str) -> str:
-    """Return the message about weights that could not be downloaded."""
-    url = next(
-        (w.rstrip(":") for w in reason.split() if w.startswith("http")), ""
-    )
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    return (
-        f"ImageNet weights could not be downloaded ({reason}). Put {url} at "
-        f"{home / 'models' / url.rpartition('/')[2]} by hand, or set WEIGHTS "
-        "to the path of a weights file, or to None for random weights"
-    )

@@ -4,9 +4,7 @@ import hashlib
 import json
 import math
 import os
-import random
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +13,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.data.manifest import provenance
-from catdog_helpers.machine.devices import (
-    n_devices,
-    run_batch,
-    use_devices,
-)
+from catdog_helpers.machine.devices import n_devices, use_devices
 from catdog_helpers.machine.engine import (
     OPENVINO,
     choices,
@@ -38,6 +32,7 @@ from catdog_helpers.machine.files import (
 )
 from catdog_helpers.machine.networks import layers_key, weights_sha256
 from catdog_helpers.machine.persist import backup
+from catdog_helpers.machine.trials import same_random_state
 
 VERSION = 2  # to be raised when the same model and images give other features
 
@@ -78,12 +73,10 @@ def extract_features(
         All other rows are zero and take no space on most disks.
 
     Raises:
-        ValueError: If images are not raw RGB, or a feature is too large for
-            `dtype`, or all are too small.
+        ValueError: If a feature is too large for `dtype`, or all are too
+            small.
         OSError: If the disk is too full.
     """
-    if images.shape[3:] == (3,):
-        check_raw_rgb(images[rows[:8]])
     folder = Path(images.filename).parent
     folder = folder if folder.name == "features" else folder / "features"
     folder.mkdir(exist_ok=True)
@@ -101,36 +94,19 @@ def extract_features(
             bar = f"extract {name}, {figures(same['layers'], x) or precision}"
             bar += _changed(folder, name, parts)
             with replacing(path) as new, explain_memory(batch_size):
-                steps = {"batch_size": batch_size, "bar": bar, "dtype": dtype}
-                run = _open(model, precision, x)
-                _run(model, run, images, rows, new, mirrored, **steps)
+                with same_random_state():
+                    fast = model
+                    if precision != OPENVINO:
+                        fast = for_training(model, precision)
+                    run = open_engine(fast, precision, x)
+                batches = _batches(images, rows, batch_size, bar, mirrored)
+                _run(model, run, images, batches, rows, new, dtype)
                 seconds = time.perf_counter() - start
                 record = {"key": _key(parts), "parts": parts}
                 record |= {"seconds": seconds}
                 write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")
-
-
-def check_raw_rgb(images: np.ndarray) -> None:
-    """Check that images are raw, as a base with its own preprocessing needs.
-
-    Args:
-        images: Some images, shape `(n, height, width, 3)`. Integers pass;
-            floats must look like RGB in [0, 255].
-
-    Raises:
-        ValueError: If they were divided by 255 or preprocessed already.
-    """
-    if np.issubdtype(images.dtype, np.integer):
-        return
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and 1.5 < high <= 255):
-        raise ValueError(
-            "images must be raw RGB in [0, 255], as the base has its "
-            "preprocessing inside: do not divide or preprocess them. "
-            f"Received: values from {low:.3g} to {high:.3g}"
-        )
 
 
 def _parts(model, images, rows) -> dict:
@@ -154,27 +130,16 @@ def _key(parts: dict) -> str:
     return _sha256(json.dumps(parts).encode())
 
 
-def _open(model, precision: str, x: np.ndarray) -> Callable:
-    """Open what was chosen and leave the random state as it was.
-
-    The layers of a copy draw seeds; later trainings must not depend on them.
-    """
-    state = random.getstate()
-    if precision == OPENVINO:
-        run = open_engine(model, precision, x)
-    else:
-        fast = for_training(model, precision)
-
-        def run(batch: np.ndarray) -> list[np.ndarray]:
-            return [run_batch(fast, batch)]
-
-    random.setstate(state)
-    return run
+def _batches(images, rows, batch_size: int, bar: str, mirrored: bool):
+    """Yield row numbers and inputs of each batch, with a progress bar."""
+    step = batch_size * n_devices()
+    for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
+        batch = rows[first : first + step]
+        x = images[batch].astype(np.float32)
+        yield batch, x[:, :, ::-1] if mirrored else x
 
 
-def _run(
-    model, run, images, rows, path, mirrored, *, batch_size, bar, dtype
-) -> None:
+def _run(model, run, images, batches, rows, path: Path, dtype: str) -> None:
     """Write the features of some rows to a new file, whose others are zero."""
     try:
         # The model may take images of any size; its output then has no shape.
@@ -182,11 +147,8 @@ def _run(
         needed = len(rows) * math.prod(shape[1:]) * np.dtype(dtype).itemsize
         require_space(path.parent, needed)
         out = np.lib.format.open_memmap(path, "w+", dtype, shape)
-        step = batch_size * n_devices()
-        for first in tqdm(range(0, len(rows), step), bar, unit=" batches"):
-            batch = rows[first : first + step]
-            x = images[batch].astype(np.float32)
-            (y,) = run(x[:, :, ::-1] if mirrored else x)
+        for batch, x in batches:
+            (y,) = run(x)
             # NumPy has no bfloat16 of its own.
             out[batch] = as_dtype(y.astype(np.float32), dtype)
         out.flush()

@@ -11,11 +11,11 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from catdog_helpers.results import METHODS
+
 # By the names that `display_name` gives: a method looks alike everywhere.
 METHOD_COLORS = {
-    "scratch CNN": "C0",
-    "bottleneck features": "C1",
-    "fine-tuned": "C2",
+    name: f"C{number}" for number, (name, _) in enumerate(METHODS.values())
 }
 
 

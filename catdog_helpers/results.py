@@ -18,10 +18,10 @@ METHODS = {  # the usual name, and the notebook that measures it
 }
 # What the keys of a result must hold
 TEXTS = ("dataset", "base", "weights", "label")
-SHARES = ("test_accuracy", "balanced_accuracy", "test_calibration_error")
 COSTS = ("trainable_parameters", "peak_memory_mb", "file_mb", "milliseconds")
-NUMBERS = ("test_log_loss", "train_seconds", "seconds_before", "n_train")
-NUMBERS += ("epochs", "resolution", "seed", *COSTS)
+NUMBERS = ("test_accuracy", "test_log_loss", "train_seconds", "n_train", *COSTS)
+NUMBERS += ("seconds_before", "epochs", "resolution", "seed")
+NUMBERS += ("balanced_accuracy", "test_calibration_error")
 # These may be missing, or `None`, where they were not measured or chosen.
 OPTIONAL = {"label", "balanced_accuracy", "test_calibration_error", *COSTS}
 
@@ -88,34 +88,26 @@ def _wrong_keys(method: str, result: dict) -> Iterator[str]:
     checks = {
         "method": lambda x: x == method,
         "model": lambda x: x == f"models/{method}.keras",
-        "test_interval": lambda x: (
-            isinstance(x, list) and len(x) == 2 and all(map(_is_share, x))
+        **dict.fromkeys(TEXTS, lambda x: isinstance(x, str)),
+        **dict.fromkeys(NUMBERS, _is_number),
+        "test_interval": lambda x: _are_numbers(x) and len(x) == 2,
+        "history": lambda x: (
+            isinstance(x, dict) and all(map(_are_numbers, x.values()))
         ),
-        "history": _is_history,
     }
-    checks |= dict.fromkeys(TEXTS, lambda x: isinstance(x, str))
-    checks |= dict.fromkeys(SHARES, _is_share)
-    checks |= dict.fromkeys(NUMBERS, _is_number)
     for key, check in checks.items():
         value = result.get(key)
         if not (check(value) or value is None and key in OPTIONAL):
             yield key
 
 
-def _is_number(x, most: float = 1e18) -> bool:
-    return type(x) in (int, float) and 0 <= x <= most
+def _is_number(x) -> bool:
+    return type(x) in (int, float) and 0 <= x < 1e18
 
 
-def _is_share(x) -> bool:
-    return _is_number(x, 1)
-
-
-def _is_history(x) -> bool:
-    """Return whether it maps names to lists of numbers, NaN included."""
-    return isinstance(x, dict) and all(
-        isinstance(values, list) and set(map(type, values)) <= {int, float}
-        for values in x.values()
-    )
+def _are_numbers(x) -> bool:
+    """Return whether it is a list of numbers, NaN included."""
+    return isinstance(x, list) and set(map(type, x)) <= {int, float}
 
 
 def _are_probabilities(path: Path, shape: tuple[int, int]) -> bool:

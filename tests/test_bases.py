@@ -281,17 +281,12 @@ def test_a_failed_download_says_what_to_do(monkeypatch, tmp_path):
         keras.utils.get_file("vgg16_notop.h5", url, cache_dir=tmp_path)
 
     monkeypatch.setattr(keras.applications, "VGG16", fetch)
-    monkeypatch.setenv("KERAS_HOME", "/keras/home")
     with pytest.raises(ConnectionError) as caught:
         load_base("VGG16", image_size=32)
     message = str(caught.value)
     assert "\n" not in message
-    for part in (
-        f"Put {url} at /keras/home/models/vgg16_notop.h5 by hand",
-        "WEIGHTS to the path of a weights file",
-        "None for random weights",
-    ):
-        assert part in message
+    assert url in message
+    assert "Set WEIGHTS to the path of a weights file, or to None" in message
 
 
 def test_other_failures_of_keras_are_not_hidden(monkeypatch):

@@ -9,7 +9,6 @@ import pytest
 from keras import layers
 
 from catdog_helpers.data.runs import check_split, load_run, save_split
-from catdog_helpers.features import check_raw_rgb
 from catdog_helpers.guards import guard_weights
 from catdog_helpers.saving import save_model
 
@@ -147,37 +146,6 @@ def test_an_error_in_training_is_not_hidden():
     _, _, model = build()
     with pytest.raises(KeyboardInterrupt), guard_weights(model):
         raise KeyboardInterrupt
-
-
-def images(low, high, dtype="float32"):
-    return (
-        np.linspace(low, high, 2 * 8 * 8 * 3).reshape(2, 8, 8, 3).astype(dtype)
-    )
-
-
-@pytest.mark.parametrize(
-    "x",
-    [
-        images(0, 1),  # divided by 255
-        images(-1, 1),  # as MobileNetV2 wants them
-        images(-123.7, 151),  # as VGG16 wants them
-        images(-2.1, 2.6),  # as torchvision's bases want them
-        images(0, 65535),  # 16 bits a colour
-        images(0, np.nan),
-    ],
-    ids=["1/255", "tf", "caffe", "torch", "16 bits", "nan"],
-)
-def test_prepared_images_are_refused(x):
-    with pytest.raises(ValueError, match=r"raw RGB in \[0, 255\].*Received"):
-        check_raw_rgb(x)
-
-
-@pytest.mark.parametrize(
-    "x", [images(0, 255), images(3, 40), images(0, 255, "uint8"),
-          images(0, 1, "uint8")]
-)  # fmt: skip
-def test_raw_images_pass(x):
-    check_raw_rgb(x)
 
 
 @pytest.fixture

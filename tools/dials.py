@@ -202,7 +202,7 @@ def _dataset(text: str) -> str:
 def _base(text: str) -> str:
     from catdog_helpers.bases import BASES
 
-    if text in BASES or text.startswith("hub:"):
+    if text in BASES:
         return text
     if not (text.endswith(".keras") and os.path.isfile(_path(text))):
         raise DialError(

@@ -118,17 +118,11 @@ def _environment(dials: dict[str, Any]) -> dict[str, str]:
 # is free again when the notebooks need it.
 CHECK = """
 import json, sys
-import numpy as np
 import catdog_helpers as ch
 ch.use_backend()
-base, weights, cut, size, resolution = json.loads(sys.argv[1])
+from catdog_helpers.bases import check_base
 try:
-    sizes = {"image_size": size, "resolution": resolution}
-    model = ch.load_base(base, weights, **sizes)
-    ch.cut_base(model, cut)
-    size = size or model.input_shape[1] or 192
-    model(np.zeros((1, size, size, 3), "float32"))
-    print(size)
+    print(check_base(**json.loads(sys.argv[1])))
 except (ValueError, OSError, ImportError) as error:
     sys.exit("Error: " + str(error).partition("\\n")[0])
 """
@@ -141,8 +135,8 @@ def _check_base(dials: dict[str, Any]) -> None:
         DialError: If it cannot; the message is one line.
     """
     names = ("BASE", "WEIGHTS", "CUT", "IMAGE_SIZE", "RESOLUTION")
-    given = [({"WEIGHTS": "imagenet"} | dials).get(name) for name in names]
-    if given[:3] == ["sample", "imagenet", None]:
+    given = {name.lower(): dials[name] for name in names if name in dials}
+    if given.keys() <= {"base", "image_size"} and given["base"] == "sample":
         return  # it is part of the package
     done = subprocess.run(
         [sys.executable, "-c", CHECK, json.dumps(given)],

@@ -1,14 +1,13 @@
 """Count and name what `prepare` found in a folder of photographs."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from catdog_helpers.data.images import DECODER
-from catdog_helpers.machine.files import replacing
+from catdog_helpers.machine.files import read_json, replacing
 
 
 def summarize(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -127,4 +126,4 @@ def provenance(array: np.ndarray) -> dict:
         `key`, the hash of what it depends on; for features also `parts` of
         that hash and `seconds` that it took to compute them.
     """
-    return json.loads(Path(array.filename).with_suffix(".json").read_text())
+    return read_json(Path(array.filename).with_suffix(".json"))

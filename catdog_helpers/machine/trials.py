@@ -2,14 +2,20 @@
 
 import os
 import platform
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from catdog_helpers.machine.backend import versions
+from catdog_helpers.machine.backend import (
+    random_state,
+    set_random_state,
+    versions,
+)
 from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.precision import formats
 
@@ -45,11 +51,24 @@ def measured(name: str) -> dict[str, float]:
 
 def measure_once(name: str, try_all: Callable[[], dict | None]) -> dict | None:
     """Return the rates of an earlier trial on this machine, or try now."""
-    rates, path = measured(name) or try_all(), _file()
+    path = _file()
+    with same_random_state():
+        rates = measured(name) or try_all()
     if rates:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, read_json(path) | {_key(name): rates})
     return rates
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Leave the random state as it was: layers draw seeds when copied."""
+    state, framework = random.getstate(), random_state()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        set_random_state(framework)
 
 
 def best(rates: dict[str, float] | None) -> str:

@@ -86,7 +86,7 @@ def test_tensorflow_is_not_needed():
         "for name in ch.__all__: getattr(ch, name)\n"
         "model = ch.build_cnn(32, 2)\n"
         "import numpy as np\n"
-        "ch.machine.best_precision(model)\n"
+        "ch.machine.choices()\n"
         "model.predict(np.zeros((2, 32, 32, 3)), verbose=0)\n"
         "assert not [m for m in sys.modules if m.startswith('tensorflow')]\n"
     )
