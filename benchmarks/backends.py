@@ -59,14 +59,7 @@ FEATURES = {
 
 
 def measure(name: str) -> dict:
-    """Run notebooks 01 to 05 in one environment, as a fresh `make run` does.
-
-    Args:
-        name: One of `SETS`.
-
-    Returns:
-        Seconds in all, accuracy on the sample's test images, versions.
-    """
+    """Run notebooks 01 to 05 in one environment, as a fresh `make run` does."""
     from catdog_helpers.results import METHODS  # imports Keras
 
     folder, told, package = SETS[name]
@@ -94,14 +87,7 @@ def measure(name: str) -> dict:
 
 
 def to_table(record: dict) -> str:
-    """Format a record as the README shows it.
-
-    Args:
-        record: Of each of `SETS`, what `measure` returned.
-
-    Returns:
-        Markdown: a column for each of them.
-    """
+    """Format a record as the README shows it."""
     from catdog_helpers.results import METHODS  # imports Keras
 
     found = [record["sets"][name] for name in SETS]

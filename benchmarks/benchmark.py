@@ -35,17 +35,7 @@ OPTIONS = {"ROWS": ",".join(ROWS), "RECORD": "no", "SIZE": "full"}
 
 
 def parse(arguments: list[str]) -> dict[str, str]:
-    """Check `NAME=VALUE` arguments and add the defaults.
-
-    Args:
-        arguments: For example `["ROWS=prepare,head"]`.
-
-    Returns:
-        The value of each of `OPTIONS`.
-
-    Raises:
-        ValueError: In one line, if a name or a value makes no sense.
-    """
+    """Check `NAME=VALUE` arguments and add the defaults."""
     options = dict(OPTIONS)
     for argument in arguments:
         name, _, value = argument.partition("=")
@@ -71,19 +61,7 @@ def parse(arguments: list[str]) -> dict[str, str]:
 
 
 def run_row(name: str, size: str, work: Path) -> dict:
-    """Measure one of `ROWS` in a process of its own.
-
-    Args:
-        name: One of `ROWS`.
-        size: One of `SIZES`.
-        work: Where the photographs are unpacked; also gets `<name>.log`.
-
-    Returns:
-        What `rows.measure` returned.
-
-    Raises:
-        RuntimeError: If it fails; the message is the log's last line.
-    """
+    """Measure one of `ROWS` in a process of its own."""
     result, log = work / f"{name}.json", work / f"{name}.log"
     command = [sys.executable, "-m", "benchmarks.rows", name, size]
     env = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "PYTHONUNBUFFERED": "1"}
@@ -99,16 +77,7 @@ def run_row(name: str, size: str, work: Path) -> dict:
 
 
 def measure_all(options: dict[str, str], work: Path) -> dict:
-    """Measure the rows that the options name, one after the other.
-
-    Args:
-        options: What `parse` returned.
-        work: Folder for photographs and logs.
-
-    Returns:
-        The record: `rows`, `absolute` figures, and what they were measured
-        on; a row that fails is named in `failed`, with the reason.
-    """
+    """Measure the rows that the options name, one after the other."""
     work.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     record = {"rows": [], "absolute": [], "failed": {}, "took": {}}
@@ -155,14 +124,7 @@ def holds(row: dict) -> bool:
 
 
 def to_table(record: dict) -> str:
-    """Format a record as Markdown.
-
-    Args:
-        record: What `measure_all` returned.
-
-    Returns:
-        A table with one line per ratio, and what it was measured on.
-    """
+    """Format a record as Markdown."""
     lines = [
         "| row | ratio | spread | at least | memory, ours / theirs (MB) | of |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -190,14 +152,7 @@ def to_table(record: dict) -> str:
 
 
 def to_figure(record: dict):
-    """Draw each ratio as a bar, and the floor that it has to reach.
-
-    Args:
-        record: What `measure_all` returned.
-
-    Returns:
-        The figure.
-    """
+    """Draw each ratio as a bar, and the floor that it has to reach."""
     rows = record["rows"][::-1]
     height = 1.2 + 0.4 * len(rows)
     fig, ax = plt.subplots(figsize=(8, height), layout="constrained")
@@ -248,15 +203,7 @@ def _memory(row: dict) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print the table and write it down.
-
-    Args:
-        arguments: `NAME=VALUE`, see `OPTIONS`.
-
-    Returns:
-        Exit status: 0; 1 if a row failed or misses its floor; 2 for an
-        argument that makes no sense.
-    """
+    """Measure, print the table and write it down."""
     try:
         options = parse(arguments)
     except ValueError as error:

@@ -19,15 +19,7 @@ def is_real() -> bool:
 
 
 def originals(work: Path, n: int) -> Path:
-    """Return photographs at the size a camera or a website has them.
-
-    Args:
-        work: Folder of the benchmark; they are kept there.
-        n: Number of photographs, at most 600.
-
-    Returns:
-        Folder with one folder of JPEG files for each of two classes.
-    """
+    """Return photographs at the size a camera or a website has them."""
     folder = work / f"originals-{n}"
     if not folder.is_dir():
         partial = folder.with_suffix(".partial")
@@ -39,14 +31,7 @@ def originals(work: Path, n: int) -> Path:
 
 
 def many(work: Path) -> Path:
-    """Return the larger set, the one that the notebooks are run on.
-
-    Args:
-        work: Folder of the benchmark; it is unpacked there.
-
-    Returns:
-        The folder that `fetch` returned.
-    """
+    """Return the larger set, the one that the notebooks are run on."""
     return ch.fetch(dataset(), work / "data")
 
 
@@ -64,17 +49,7 @@ def load_base(image_size: int):
 
 
 def prepared(work: Path, image_size: int, *, train: int, rest: int):
-    """Prepare the larger set and split it.
-
-    Args:
-        work: Folder of the benchmark.
-        image_size: Side of the images in pixels.
-        train: Number of training images.
-        rest: Number of validation images, and of test images.
-
-    Returns:
-        images, manifest: As `ch.split` and `ch.prepare` give them.
-    """
+    """Prepare the larger set and split it."""
     folder = ch.dataset_dir(dataset(), work / "data")
     images, manifest = ch.prepare(many(work), folder, image_size)
     return images, ch.split(manifest, train=train, validation=rest, test=rest)

@@ -82,30 +82,12 @@ DRAWN = {
 
 
 def sizes(name: str, real: bool) -> dict:
-    """Return the numbers of images and rounds.
-
-    Args:
-        name: "full" or "tiny".
-        real: Whether there are real photographs.
-
-    Returns:
-        What the functions of `ROWS` take as `size`.
-    """
+    """Return the numbers of images and rounds."""
     return SIZES[name] | (DRAWN if name == "full" and not real else {})
 
 
 def measure(name: str, size: dict, work: Path) -> dict:
-    """Measure in this process.
-
-    Args:
-        name: One of `ROWS`.
-        size: What `sizes` returned.
-        work: Folder of the benchmark.
-
-    Returns:
-        `rows` of the table, `absolute` figures, `seconds` that it took and
-        `peak_mb`, the process's greatest resident memory (VmHWM).
-    """
+    """Measure in this process."""
     module, function = ROWS[name]
     start = time.perf_counter()
     module = import_module(f"benchmarks.{module}")

@@ -146,17 +146,7 @@ def to_growth_row(found: dict, what: str, note: str) -> dict:
 
 
 def grow(folder: Path, work: Path, side: int) -> tuple[float, float]:
-    """Prepare a folder and extract its features, in this process.
-
-    Args:
-        folder: Photographs, one folder per class.
-        work: Folder of the benchmark.
-        side: Side of the images in pixels.
-
-    Returns:
-        Seconds, without those for loading the base, and the greatest memory
-        in MB, with the base in it.
-    """
+    """Prepare a folder and extract its features, in this process."""
     name, base_model = material.load_base(side)
     front, _ = ch.cut_base(base_model, ch.default_cut(name))
     front.predict_on_batch(np.zeros((32, side, side, 3), "float32"))

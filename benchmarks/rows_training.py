@@ -168,15 +168,7 @@ def _run_notebook_02(work, images, manifest, size, target):
 
 
 def time_to(history: dict, target: float) -> tuple[float, int]:
-    """Find the first epoch that reaches a validation accuracy.
-
-    Args:
-        history: With `val_accuracy` and `seconds`, one number an epoch.
-        target: Accuracy to reach.
-
-    Returns:
-        Its seconds and its number, from 1; infinity and 0 if none does.
-    """
+    """Find the first epoch that reaches a validation accuracy."""
     curve = zip(history["val_accuracy"], history["seconds"], strict=True)
     for number, (accuracy, seconds) in enumerate(curve, 1):
         if accuracy >= target:

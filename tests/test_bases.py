@@ -45,14 +45,6 @@ def vgg16():
     return load_base("VGG16", None, image_size=32)
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_every_row_of_the_table_is_in_keras(name):
-    assert callable(getattr(keras.applications, name))
-    module = getattr(keras.applications, BASES[name].module)
-    assert callable(module.preprocess_input)
-    assert getattr(module, name) is getattr(keras.applications, name)
-
-
 @pytest.mark.parametrize("name", ["VGG16", "MobileNetV2"])
 def test_a_base_preprocesses_raw_rgb_itself(name):
     base = load_base(name, None, image_size=64)
@@ -158,13 +150,6 @@ def test_without_a_cut_all_is_front(saved):
     np.testing.assert_array_equal(run(front, x), run(base, x))
     np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))
     assert not back.weights
-
-
-def test_parts_share_their_layers_with_the_base(vgg16):
-    front, back = cut_base(vgg16, "block4_pool")
-    assert front.layers[-1] is vgg16.get_layer("block4_pool")
-    assert back.layers[-1] is vgg16.layers[-1]
-    assert len(front.weights) + len(back.weights) == len(vgg16.weights)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from keras import layers
 
 from catdog_helpers.data.runs import check_split, load_run, save_split
 from catdog_helpers.guards import guard_weights
-from catdog_helpers.saving import save_model
 
 X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
 Y = np.arange(64) % 2
@@ -207,13 +206,3 @@ def test_classes_of_another_order_are_not_read(run_dir):
     path.write_text(json.dumps(info | {"class_names": NAMES[::-1]}))
     with pytest.raises(ValueError, match="everywhere"):
         load_run(run_dir)
-
-
-@pytest.mark.parametrize("names", [["a"], ["a", "b", "c"], ["a", "a"]])
-def test_each_output_has_a_name_of_its_own(names, tmp_path):
-    model = keras.Sequential(
-        [keras.Input((4, 4, 3)), layers.Flatten(), layers.Dense(2)]
-    )
-    card = {"class_names": names, "image_size": 4}
-    with pytest.raises(ValueError, match="class_names"):
-        save_model(model, tmp_path / "m.keras", card)

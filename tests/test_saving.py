@@ -19,7 +19,6 @@ from catdog_helpers.saving import (
     load_model,
     load_uncertainty,
     save_model,
-    versions,
     weights_sha256,
 )
 
@@ -70,14 +69,10 @@ def test_a_loaded_model_gives_the_same_probabilities(saved):
     assert card["image_size"] == 16
     assert card["weights_sha256"] == weights_sha256(model)
     assert card["versions"]["keras"] == keras.__version__
-
-
-def test_nothing_but_model_and_card_is_left(saved):
+    assert card["versions"]["numpy"] == np.__version__
     names = {path.name for path in saved.parent.iterdir()}
     assert names == {"any.keras", "any.json"}
-    text = saved.with_suffix(".json").read_text(encoding="utf-8")
-    assert "猫" in text
-    assert json.loads(text)["class_names"][0] == "猫"
+    assert "猫" in saved.with_suffix(".json").read_text(encoding="utf-8")
 
 
 def test_saving_again_replaces_model_and_card(saved):
@@ -224,11 +219,6 @@ def test_the_card_of_another_model_is_refused(bare):
     save_model(make_model(seed=1), other, CARD)
     other.with_suffix(".json").replace(bare.with_suffix(".json"))
     one_line(ValueError, "any.json is not this model's card", bare)
-
-
-def test_versions_are_those_installed():
-    assert versions()["numpy"] == np.__version__
-    assert {"keras", "pillow"} <= set(versions())
 
 
 def test_a_json_file_stays_as_it_was_when_writing_fails(tmp_path):

@@ -61,20 +61,6 @@ def test_joined_model_equals_its_parts(base, x):
         np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_joined_model_survives_saving(base, x, tmp_path):
-    model = join(*cut_base(base, "cut"), build_head((6,), 2))
-    model.save(tmp_path / "joined.keras")
-    again = keras.models.load_model(tmp_path / "joined.keras")
-    assert [part.name for part in again.layers] == [
-        "front",
-        "back",
-        "pooling",
-        "head",
-    ]
-    expected = model.predict_on_batch(x)
-    np.testing.assert_allclose(again.predict_on_batch(x), expected, rtol=1e-5)
-
-
 def fit(model, x, n_classes=2):
     model.compile("adam", "sparse_categorical_crossentropy")
     labels = np.arange(len(x)) % n_classes

@@ -107,12 +107,6 @@ def test_features_of_a_model_that_looks_twice():
     )
 
 
-def test_features_of_the_scratch_cnn():
-    model = build_cnn(16, 2, widths=(4, 8))
-    run = with_features(model)
-    assert [x.shape[1:] for x in run.outputs] == [(8,), (2,)]
-
-
 def save(out):
     keras.utils.set_random_seed(0)
     run = load_run(out)

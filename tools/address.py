@@ -56,31 +56,14 @@ ONLINE = {
 
 
 def read_address(root: Path = ROOT) -> tuple[str, str]:
-    """Read the address that is kept in pyproject.toml.
-
-    Args:
-        root: Folder of the project.
-
-    Returns:
-        repository, ref: For example `"owner/name"`, `"v1"`; the repository is
-        "" while none is set.
-    """
+    """Read the address that is kept in pyproject.toml."""
     text = (root / "pyproject.toml").read_text("utf-8")
     found = tomllib.loads(text)["tool"]["catdog"]
     return found["repository"], found["ref"]
 
 
 def badges(repository: str, ref: str, name: str) -> str:
-    """Return the badges that open a notebook, as a paragraph of Markdown.
-
-    Args:
-        repository: `owner/name` on GitHub, or "".
-        ref: A tag or a branch.
-        name: File name of the notebook.
-
-    Returns:
-        Both badges and an empty line; nothing without a repository.
-    """
+    """Return the badges that open a notebook, as a paragraph of Markdown."""
     if not repository:
         return ""
     path = f"{repository}/blob/{ref}/notebooks/{name}"
@@ -88,31 +71,14 @@ def badges(repository: str, ref: str, name: str) -> str:
 
 
 def setup_cell(repository: str, ref: str) -> str:
-    """Return the source of the first code cell of every notebook.
-
-    Args:
-        repository: `owner/name` on GitHub, or "".
-        ref: A tag or a branch.
-
-    Returns:
-        Its source; without a repository it clones nothing.
-    """
+    """Return the source of the first code cell of every notebook."""
     text = SETUP.format(**ONLINE if repository else ALONE)
     url = f"https://github.com/{repository}"
     return text.replace("<ref>", ref).replace("<url>", url)
 
 
 def write_address(repository: str, ref: str, root: Path = ROOT) -> list[Path]:
-    """Write the address into pyproject.toml, the README and the notebooks.
-
-    Args:
-        repository: `owner/name` on GitHub, or "" for none.
-        ref: A tag or a branch.
-        root: Folder of the project.
-
-    Returns:
-        The files that changed.
-    """
+    """Write the address into pyproject.toml, the README and the notebooks."""
     notebooks = sorted((root / "notebooks").glob("*.ipynb"))
     new = {}
     toml = root / "pyproject.toml"
@@ -148,14 +114,7 @@ def _set_source(cell: dict, source: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Set the address from `REPOSITORY=owner/name` and `REF=v1`.
-
-    Args:
-        arguments: Both of them, or none to write the present address again.
-
-    Returns:
-        The exit status: 0, or 2 after one line on stderr.
-    """
+    """Set the address from `REPOSITORY=owner/name` and `REF=v1`."""
     given = dict(argument.partition("=")[::2] for argument in arguments)
     repository, ref = given.pop("REPOSITORY", ""), given.pop("REF", "")
     if not arguments:

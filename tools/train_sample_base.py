@@ -35,15 +35,7 @@ KINDS = sample.other_kinds()
 
 
 def draw_kinds(n_per_kind, *, seed):
-    """Draw every other kind.
-
-    Args:
-        n_per_kind: Number of drawings of each kind.
-        seed: Seed of the drawings.
-
-    Returns:
-        Images of shape `(n, size, size, 3)`, uint8, and their integer labels.
-    """
+    """Draw every other kind; return uint8 images and integer labels."""
     labels = np.repeat(np.arange(len(KINDS)), n_per_kind)
     images = [
         sample.draw(KINDS[label], np.random.default_rng([seed, number]))
@@ -53,14 +45,7 @@ def draw_kinds(n_per_kind, *, seed):
 
 
 class Varied(keras.utils.PyDataset):
-    """Serve batches in a new order and with new changes in each epoch.
-
-    Args:
-        images: Images of shape `(n, side, side, 3)`, uint8.
-        labels: Integer labels of shape `(n,)`.
-        size: Side of the images to serve, in pixels.
-        seed: Seed of order and changes.
-    """
+    """Serve batches in a new order and with new changes in each epoch."""
 
     def __init__(self, images, labels, *, size, seed):
         super().__init__()
@@ -80,16 +65,7 @@ class Varied(keras.utils.PyDataset):
 
 
 def vary(images, size, rng):
-    """Crop, resize, mirror and recolour images.
-
-    Args:
-        images: Images of shape `(n, side, side, 3)`, uint8.
-        size: Side of the changed images, in pixels.
-        rng: Source of the changes; advanced.
-
-    Returns:
-        Images of shape `(n, size, size, 3)`, float32 around [0, 255].
-    """
+    """Crop, resize, mirror and recolour uint8 images; return float32 ones."""
     n, side = images.shape[:2]
     share = rng.uniform(0.75, 1, (n, 1))
     steps = (np.arange(size) + 0.5) / size * share
@@ -108,15 +84,7 @@ def vary(images, size, rng):
 
 
 def build_base(*, batch_normalization):
-    """Build the narrow VGG16 without its top.
-
-    Args:
-        batch_normalization: Whether to normalise before each ReLU; the saved
-            base has none, its effect is in the convolutions.
-
-    Returns:
-        Model from raw RGB to the feature map of `block5_pool`.
-    """
+    """Build the narrow VGG16 without its top."""
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescaling")(inputs)
     for block, filters in enumerate(FILTERS, 1):
@@ -139,17 +107,7 @@ def build_base(*, batch_normalization):
 
 
 def fold(trained):
-    """Fold each batch normalisation into the convolution before it.
-
-    Args:
-        trained: Base with batch normalisation, trained.
-
-    Returns:
-        The same function in inference mode, without batch normalisation.
-
-    Raises:
-        ValueError: If the two models' outputs differ.
-    """
+    """Fold each batch normalisation into the convolution before it."""
     base = build_base(batch_normalization=False)
     for layer in base.layers:
         if isinstance(layer, layers.Conv2D):

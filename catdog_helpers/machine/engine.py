@@ -92,7 +92,7 @@ def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
     Returns:
         One of `formats()`, or what `use_backend` was told.
     """
-    names = [x for x in choices() if x != OPENVINO] or ["float32"]
+    names = _for_training()
     if len(names) == 1:
         return names[0]
     shape = (batch_size, image_size, image_size, 3)
@@ -134,9 +134,14 @@ def for_training(
     """
     if precision is None and image_size and n_images >= MIN_IMAGES:
         precision = choose_for_training(model, image_size)
-    told = [x for x in choices()[:1] if x != OPENVINO] or ["float32"]
+    fast = with_precision(model, precision or _for_training()[0])
     number = int(os.environ.get("CATDOG_DEVICES", 0)) or None
-    return on_devices(with_precision(model, precision or told[0]), number)
+    return on_devices(fast, number)
+
+
+def _for_training() -> list[str]:
+    """Return the choices that can train; the first without a trial."""
+    return [x for x in choices() if x != OPENVINO] or ["float32"]
 
 
 def for_saving(model):

@@ -111,7 +111,7 @@ def one(tmp_path_factory):
 
 
 @only
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_devices_give_what_one_gives(number, one, tmp_path):
     several = work(number, tmp_path)
     assert (one["used"], one["devices"], one["back"]) == (1, 1, 1)

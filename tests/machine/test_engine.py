@@ -1,5 +1,6 @@
 """Frozen work runs on what a trial shows to be the fastest, and says so."""
 
+import random
 import sys
 
 import keras
@@ -125,8 +126,9 @@ def test_trials_are_real(model, x, monkeypatch):
 def test_training_is_tried_apart(monkeypatch):
     monkeypatch.setattr(engine, "choices", lambda: ["float32", "bfloat16"])
     model = build_cnn(32, 2, widths=(4, 4))
-    weights = model.get_weights()
+    weights, state = model.get_weights(), random.getstate()
     assert engine.choose_for_training(model, 32) in ("float32", "bfloat16")
+    assert random.getstate() == state  # or dropout would have other seeds
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
 

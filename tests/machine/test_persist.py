@@ -58,7 +58,10 @@ def test_few_large_files_are_kept_and_come_back(made, tmp_path):
     shutil.rmtree(data.parent)
     assert len(restore(data, out, persist=drive)) == 4
     assert (out / "models" / "a.keras").read_text() == "changed"
+    (out / "models" / "a.keras").write_text("newer")  # it is not replaced
     assert restore(data, out, persist=drive) == []
+    assert (out / "models" / "a.keras").read_text() == "newer"
+    assert backup(data, out) == restore(data, out) == []  # nowhere to go
 
 
 def test_an_older_file_does_not_replace_what_was_kept(made, tmp_path):
@@ -181,18 +184,6 @@ def test_the_record_of_prepared_images_is_kept_last(made, tmp_path):
     ]
     assert order.index("images.json") > order.index("images.npy")
     assert order.index("images.json") > order.index("front-1.npy")
-
-
-def test_none_keeps_nothing(made):
-    assert backup(*made, persist=None) == restore(*made, persist=None) == []
-
-
-def test_what_is_here_is_not_replaced(made, tmp_path):
-    data, out = made
-    backup(data, out, persist=tmp_path / "drive")
-    (out / "models" / "a.keras").write_text("newer")
-    restore(data, out, persist=tmp_path / "drive")
-    assert (out / "models" / "a.keras").read_text() == "newer"
 
 
 def test_a_full_drive_leaves_what_was_there(made, tmp_path, monkeypatch):

@@ -54,8 +54,8 @@ def test_the_hardware_says_which_formats_to_try(machine, hardware, expected):
         ("sample", None),
         ("sample", 80),
         ("VGG16", None),
-        ("ResNet50", None),
-        ("ConvNeXtTiny", None),
+        pytest.param("ResNet50", None, marks=pytest.mark.slow),
+        pytest.param("ConvNeXtTiny", None, marks=pytest.mark.slow),
     ],
 )
 def test_a_base_gives_nearly_the_same_in_bfloat16(base, resolution):
