@@ -214,7 +214,8 @@ def _open_openvino(model, shape: tuple[int, ...]) -> Run:
             [np.array(y) for y in compiled([full[i : i + BATCH]]).values()]
             for i in range(0, len(full), BATCH)
         ]
-        outputs = zip(*parts, strict=True)
+        # Behind its own outputs, a model with swish has some of its layers'.
+        outputs = list(zip(*parts, strict=True))[: len(model.outputs)]
         return [np.concatenate(part)[: len(batch)] for part in outputs]
 
     return run
