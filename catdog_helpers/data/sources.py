@@ -19,7 +19,7 @@ from catdog_helpers.data.archive import (
 )
 from catdog_helpers.data.download import download, is_safe
 from catdog_helpers.data.formats import format_of
-from catdog_helpers.machine.files import sha256_of
+from catdog_helpers.machine.files import delete_partial_files, sha256_of
 from catdog_helpers.machine.persist import restore
 
 # The archives of each dataset: bytes, images in it, SHA-256. Bytes and hashes
@@ -230,6 +230,7 @@ def _locked(target: Path) -> Iterator[None]:
         with FileLock(target / ".lock"):
             for left in target.glob(".images.*.tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
+            delete_partial_files(target, 0)
             yield
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
