@@ -39,6 +39,7 @@ MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "LA": 4, "PA": 4}
 FORMAT_BYTES = {"WEBP": 16, "AVIF": 12, "HEIF": 12, "TIFF": 8}
 IN_FLIGHT = Budget(320 * 2**20)  # bytes of all pictures that are being decoded
 LARGE = 32 * 2**20
+MOST = 640 * 2**20  # of one picture: WebP of 41 megapixels, HEIC of 55
 
 
 def read_image(source: str | Path | bytes | Image.Image, image_size: int):
@@ -173,6 +174,11 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
         if image.info.get("one_scan"):
             check_size(image.size)
         n_bytes = _bytes_to_decode(image, n_pixels)
+        if n_bytes > MOST:
+            raise Refused(
+                f"too large: {image.width} x {image.height} pixels as "
+                f"{image.format} take too much memory; save it as JPEG"
+            )
         with IN_FLIGHT.hold(n_bytes):
             try:
                 return _decode(image, image_size)

@@ -93,19 +93,16 @@ def _list_files(folder: Path) -> tuple[list, list, list[str]]:
             images.append(parts)
         elif not path.lower().endswith(COMPANIONS):
             (odd if is_image_file(path) else other).append(parts)
-    said = (
-        (
-            odd,
-            "Files taken for images by their first bytes, not by their names",
-        ),
-        (other, "Files left out, as they are no images"),
-        (closed, "Folders left out, as they cannot be opened"),
-    )
-    notes = []
-    for found, what in said:
-        if found:
-            first = found[0] if found is closed else folder.joinpath(*found[0])
-            notes.append(f"{what}: {len(found):,}, such as {first}")
+    said = {
+        "Files taken for images by their first bytes, not by their names": odd,
+        "Files left out, as they are no images": other,
+    }
+    notes = [
+        f"{what}: {len(found):,}, such as {folder.joinpath(*found[0])}"
+        for what, found in said.items()
+        if found
+    ]
+    notes += [f"Folder left out, as it cannot be opened: {x}" for x in closed]
     return files, images + odd, notes
 
 
