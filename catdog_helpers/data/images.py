@@ -19,7 +19,6 @@ from catdog_helpers.data.headers import (
     Refused,
     check_header,
     check_size,
-    has_one_scan,
 )
 from catdog_helpers.data.pixels import (
     crop,
@@ -84,7 +83,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     data = source if isinstance(source, bytes) else read_bytes(source)
     # What Pillow warns of here either raises below or is harmless.
     warnings.filterwarnings("ignore", module="PIL", append=True)
-    kind = check_header(data)
+    kind, one_scan = check_header(data)
     formats = _heif_formats() if kind == "HEIF" else FORMATS
     try:
         image = _open(data, formats)
@@ -94,7 +93,6 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         raise ValueError(f"too large: {error}") from None
     except Exception as error:  # a damaged header can raise nearly anything
         raise ValueError(f"damaged header: {first_line(error)}") from None
-    one_scan = kind == "JPEG" and has_one_scan(data)
     if not one_scan:  # else `to_square` knows at which scale it is decoded
         check_size(image.size)
     image.info["one_scan"] = one_scan
