@@ -1,6 +1,7 @@
 """Unpack archives of images: whole, inside their folder, or not at all."""
 
 import errno
+import hashlib
 import json
 import shutil
 import uuid
@@ -25,6 +26,7 @@ from catdog_helpers.machine.files import require_space, sha256_of
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MARKER = ".complete.json"  # in a finished folder: made from what, how much
 MAX_FILES, MAX_BYTES = 1_000_000, 50 * 2**30
+MAX_NAME = 255  # bytes of a file's name, on nearly every disk
 # The archive's fault, although the disk refuses it
 UNFIT = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
@@ -195,4 +197,14 @@ def _safe_path(name: str) -> PurePosixPath:
         raise ValueError(f"{name!r} would be written outside of its folder")
     # A name in an old encoding gets escapes, which any disk and CSV can hold.
     raw = name.encode("utf-8", "surrogateescape")
-    return PurePosixPath(raw.decode("utf-8", "backslashreplace"))
+    path = PurePosixPath(raw.decode("utf-8", "backslashreplace"))
+    return PurePosixPath(*map(_shorten, path.parts))
+
+
+def _shorten(name: str) -> str:
+    """Return a name that fits on a disk: its start, a hash and its suffix."""
+    raw = name.encode()
+    if len(raw) <= MAX_NAME:
+        return name
+    key = hashlib.sha256(raw).hexdigest()[:12]
+    return f"{name[:40]}-{key}{PurePosixPath(name).suffix[-8:]}"
