@@ -38,13 +38,11 @@ def read_labels(path: Path) -> pd.DataFrame:
     head = [cell.lower() for cell in head]
     if [head.count(name) for name in COLUMNS] != [1, 1]:
         raise _error(f"has the columns {', '.join(head)}", path)
-    where = [head.index(name) for name in COLUMNS]
     rows, wrong = set(), []
     for cells in lines:
-        name, label = (cells + [""] * len(head))[where[0]], ""
-        if where[1] < len(cells):
-            label = plain(cells[where[1]])
-        file = _find(path.parent, name)
+        row = dict(zip(head, cells, strict=False))
+        file = _find(path.parent, row.get("path", ""))
+        label = plain(row.get("label", ""))
         if file and label and not any(cells[len(head) :]):
             rows.add((file, label, ""))
         else:
