@@ -594,16 +594,6 @@ def test_foreign_or_changed_images_are_set_aside_not_trusted(tmp_path):
     assert len(names) == 6 + 5 + 7 + 1
 
 
-def test_what_a_kill_left_is_swept_away(tmp_path):
-    path = tmp_path / "pets.zip"
-    path.write_bytes(BODY)
-    target = dataset_dir(path, tmp_path)
-    for name in (".images.0a.tmp", ".images.0a.tmp.part"):
-        (target / name / "Cat").mkdir(parents=True)
-    fetch(path, tmp_path)
-    assert {p.name for p in target.iterdir()} == {".lock", "images"}
-
-
 # The real archives
 
 
