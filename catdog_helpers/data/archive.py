@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import shutil
 import uuid
 import warnings
@@ -21,7 +20,12 @@ from catdog_helpers.data.members import (
     zip_members,
 )
 from catdog_helpers.data.walk import DOCUMENTS, IMAGES, is_clutter
-from catdog_helpers.machine.files import require_space, sha256_of
+from catdog_helpers.machine.files import (
+    read_json,
+    require_space,
+    sha256_of,
+    write_json,
+)
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 MARKER = ".complete.json"  # in a finished folder: made from what, how much
@@ -76,7 +80,7 @@ def building(folder: Path, made_from: dict[str, str]) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         marker = {"made_from": made_from} | _count(temporary)
-        (temporary / MARKER).write_text(json.dumps(marker), encoding="utf-8")
+        write_json(temporary / MARKER, marker)
         if folder.exists():
             aside = folder.rename(f"{folder}-{tag[:8]}")
             warnings.warn(
@@ -90,11 +94,10 @@ def building(folder: Path, made_from: dict[str, str]) -> Iterator[Path]:
 
 def is_complete(folder: Path, made_from: dict | None = None) -> bool:
     """Return whether `folder` is complete (None: made from anything)."""
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        source = marker.pop("made_from")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    marker = read_json(folder / MARKER)
+    if "made_from" not in marker:
         return False
+    source = marker.pop("made_from")
     return made_from in (None, source) and marker == _count(folder)
 
 
@@ -109,12 +112,6 @@ def find_problem(path: Path, size: int | None, sha256: str | None) -> str:
     if sha256 and (found := sha256_of(path)) != sha256:
         return f"SHA-256 {found} instead of {sha256}"
     return "" if is_archive(path) else "neither a zip nor a tar"
-
-
-def is_wanted(path: PurePosixPath) -> bool:
-    """Return whether a file is an image or a document, by its name."""
-    wanted = path.name.lower().endswith(IMAGES + (*DOCUMENTS, ".csv"))
-    return wanted and not any(is_clutter(part) for part in path.parts)
 
 
 def _count(folder: Path) -> dict[str, int]:
@@ -159,7 +156,8 @@ def _write(source, size: int, folder: Path, path: PurePosixPath) -> bool:
     if any(map(is_clutter, path.parts)):
         return False
     start = source.read(64)
-    if not is_wanted(path) and not format_of(start):
+    is_named = path.name.lower().endswith((*IMAGES, *DOCUMENTS, ".csv"))
+    if not is_named and not format_of(start):
         return False
     require_space(folder.parent, size)
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +204,5 @@ def _shorten(name: str) -> str:
     raw = name.encode()
     if len(raw) <= MAX_NAME:
         return name
-    suffix = PurePosixPath(name).suffix[-8:]
-    start = raw[: MAX_NAME - 60].decode("utf-8", "ignore")
-    return f"{start}-{hashlib.sha256(raw).hexdigest()[:12]}{suffix}"
+    key = hashlib.sha256(raw).hexdigest()[:12]
+    return f"{name[:40]}-{key}{PurePosixPath(name).suffix[-8:]}"

@@ -3,40 +3,44 @@
 The rules, in this order:
 
 1. A folder that holds nothing but one other folder is walked through.
-2. A folder that holds the set once more, byte for byte, is left out.
+2. A folder that holds what is beside it once more, byte for byte, is left out.
 3. Folders called like splits (see `find_splits`) are the parts of a split, and
-   never classes. The classes are the folders inside, or, where there are
-   none, the beginnings of the files' names. A part with none of the classes
-   that are trained is left out: it has no labels.
-4. Otherwise each folder is a class, with all that is in it. If two of them
+   never classes. A part with none of the classes that are trained is left out:
+   it has no labels.
+4. Where images are in no folders that say something, the classes are taken
+   from the files' names, if all have one.
+5. Otherwise each folder is a class, with all that is in it. If two of them
    hold folders of the same name, it is the wrong level, and an error.
 What is left out, or understood in an unusual way, is said in a note.
 """
 
+import filecmp
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from catdog_helpers.data.labels import label_by_names
 from catdog_helpers.data.names import find_splits, plain, same, says_nothing
-from catdog_helpers.data.tree import Folder, Parts, double, grow
+
+Parts = tuple[str, ...]  # of a path
 
 
 @dataclass
 class Labels:
-    """What was understood: class and split by image, levels, notes."""
+    """What was understood: class and split by image, and notes."""
 
+    root: Path
     found: dict[Parts, tuple[str, str]] = field(default_factory=dict)
-    levels: list[Folder] = field(default_factory=list)  # of class folders
     notes: list[str] = field(default_factory=list)
     left_out: set[Parts] = field(default_factory=set)  # and said so
+    levels: dict[Path, set] = field(default_factory=dict)  # of class folders
     problem: str = ""  # why the files' names give no classes
 
-    def leave_out(self, folder: Folder, why: str) -> None:
-        """Leave out all images of a folder, and note it."""
-        files = list(folder.all_files())
+    def leave_out(self, files: list[Parts], depth: int, why: str) -> None:
+        """Leave out the images of a folder at a depth, and note it."""
         self.left_out.update(files)
+        folder = self.root.joinpath(*files[0][: depth + 1])
         self.notes.append(
-            f"Images left out: all {len(files):,} in {folder.path}, as {why}"
+            f"Images left out: all {len(files):,} in {folder}, as {why}"
         )
 
 
@@ -53,198 +57,176 @@ def label_by_folders(root: Path, images: list[Parts]) -> Labels:
     Raises:
         ValueError: If folders can be understood in two ways.
     """
-    labels = Labels()
-    top = _open(grow(root, images), labels)
-    kinds = find_splits(
-        top.folders, [n for n, f in top.folders.items() if f.folders]
-    )
-    splits = {split for split, _ in kinds.values()} - {"unlabelled"}
-    others = [name for name in top.folders if name not in kinds]
-    if splits and others and not (len(splits) > 1 and "train" in splits):
-        raise _unclear_split(top, kinds, others)
+    labels = Labels(root)
+    images, depth = _open(images, 0, labels)
+    folders = _folders(images, depth)
+    parts = find_splits(folders)
+    splits = {split for split, _ in parts.values()} - {"unlabelled"}
+    others = [name for name in folders if name not in parts]
     if not splits:
-        for name in kinds:
+        for name in parts:
             labels.leave_out(
-                top.folders.pop(name), "by its name they have no labels"
+                folders[name], depth, "by its name they have no labels"
             )
-        _label_level(top, labels)
-    else:
-        for name in others:
-            labels.leave_out(
-                top.folders.pop(name),
-                f"that is no part of the split into {', '.join(kinds)}",
-            )
-        _label_split(top, kinds, labels)
+        images = [file for file in images if file not in labels.left_out]
+        classes = _classes(images, depth, labels)
+        labels.found = {file: (name, "") for file, name in classes.items()}
+        return labels
+    if others and not {"train"} < splits:
+        path = root.joinpath(*images[0][:depth])
+        raise _unclear_split(path, parts, others[0])
+    for name in others:
+        why = f"that is no part of the split into {', '.join(parts)}"
+        labels.leave_out(folders[name], depth, why)
+    _label_split(folders, parts, depth, labels)
     return labels
 
 
-def _open(folder: Folder, labels: Labels) -> Folder:
+def _folders(images: list[Parts], depth: int) -> dict[str, list[Parts]]:
+    """Return the images in each folder at a depth, by its name."""
+    found = {}
+    for file in images:
+        if len(file) > depth + 1:
+            found.setdefault(file[depth], []).append(file)
+    return found
+
+
+def _open(images: list[Parts], depth: int, labels: Labels) -> tuple:
     """Walk through what only wraps; leave out what is there twice."""
     while True:
-        inner = list(folder.folders.values())
-        if len(inner) == 1 and inner[0].folders and not inner[0].files:
-            folder = inner[0]
-        elif again := double(folder):
-            labels.leave_out(
-                folder.folders.pop(again[0]),
-                f"the same are in {again[1]}",
-            )
+        folders = _folders(images, depth)
+        first = next(iter(folders.values()), [])
+        if len(folders) == 1 and min(map(len, first)) > depth + 2:
+            images, depth = first, depth + 1
+        elif double := _find_double(images, depth, labels.root):
+            labels.leave_out(double, depth, "the same are beside it")
+            images = [file for file in images if file not in labels.left_out]
         else:
-            return folder
+            return images, depth
 
 
-def _label_level(folder: Folder, labels: Labels) -> None:
-    """Take the folders as classes, or else the names of the files."""
-    inner = folder.folders
-    flat = [f for f in [folder, *inner.values()] if f.files and not f.folders]
-    unnamed = not inner or len(inner) == 1 or all(map(says_nothing, inner))
-    if unnamed and len(flat) == max(1, len(inner)):
-        files = [parts for f in flat for parts in f.files]
-        found, labels.problem = label_by_names(files)
+def _find_double(images: list[Parts], depth: int, root: Path) -> list[Parts]:
+    """Return the images of a folder that holds what is beside it again."""
+    known = {file for file in images if len(file) > depth + 1}
+
+    def is_double(file: Parts) -> bool:
+        copy = file[:depth] + file[depth + 1 :]
+        pair = root.joinpath(*file), root.joinpath(*copy)
+        return (
+            copy in known
+            and all(path.is_file() for path in pair)
+            and filecmp.cmp(*pair, shallow=False)
+        )
+
+    for files in _folders(images, depth).values():
+        if all(map(is_double, files)):
+            return files
+    return []
+
+
+def _classes(images, depth: int, labels: Labels, known=()) -> dict[Parts, str]:
+    """Return the class of each image; `known` are the only ones, if given."""
+    folders = _folders(images, depth)
+    names = set(map(same, folders))
+    one = len(folders) == 1 and not names & set(known)
+    length = depth + (2 if folders else 1)
+    is_flat = max(map(len, images), default=0) == length
+    if is_flat and (one or all(map(says_nothing, folders))):
+        flat = [file for file in images if len(file) == length]
+        found, problem = label_by_names(flat, known)
+        labels.problem = labels.problem or problem
         if found:
-            labels.found = {parts: (name, "") for parts, name in found.items()}
-            labels.notes.append(_from_names(folder, found))
-            return
-    if _label_splits_inside(folder, labels):
-        return
-    for name, files in _classes(folder, labels).items():
-        labels.found |= dict.fromkeys(files, (name, ""))
+            some = sorted(set(found.values()))
+            labels.notes.append(
+                f"The classes of the {len(found):,} images in "
+                f"{labels.root.joinpath(*images[0][:depth])} are taken from "
+                f"the files' names: {', '.join(some[:5])}"
+                + (f" and {len(some) - 5} others" if len(some) > 5 else "")
+            )
+        if found or known:
+            return found
+    if folders:
+        path = labels.root.joinpath(*images[0][:depth])
+        labels.levels[path] = set(folders)
+        _check_level(path, folders, depth, labels)
+    return {
+        file: plain(name) for name, files in folders.items() for file in files
+    }
 
 
-def _from_names(folder: Folder, found: dict) -> str:
-    names = sorted(set(found.values()))
-    more = f" and {len(names) - 5} others" if len(names) > 5 else ""
-    return (
-        f"The classes of the {len(found):,} images in {folder.path} are taken "
-        f"from the files' names: {', '.join(names[:5])}{more}"
-    )
-
-
-def _label_splits_inside(folder: Folder, labels: Labels) -> bool:
-    """Label folders of classes, each of which holds the parts of a split."""
-    splits = {n: find_splits(f.folders) for n, f in folder.folders.items()}
-    kinds = {split for found in splits.values() for split, _ in found.values()}
-    inner = folder.folders.values()
-    whole = all(set(f.folders) == set(splits[f.path.name]) for f in inner)
-    parts = [part for f in inner for part in f.folders.values()]
-    deeper = [name for part in parts for name in part.all_names()]
-    mixed = any(f.files for f in inner)
-    if deeper or mixed or not (whole and {"train"} < kinds):
-        return False
-    for name, found in splits.items():
-        for part, (split, _) in found.items():
-            files = folder.folders[name].folders[part].all_files()
-            labels.found |= dict.fromkeys(files, (plain(name), split))
-    labels.notes.append(
-        f"In {folder.path} each class holds its own split, such as "
-        f"{name}/{part}: understood so"
-    )
-    return True
-
-
-def _classes(folder: Folder, labels: Labels) -> dict[str, list[Parts]]:
-    """Return the images of each class by the names of its folders."""
-    where, beside = {}, set(map(same, folder.folders))
-    for name, inner in folder.folders.items():
-        for deeper in inner.all_names():
+def _check_level(path: Path, folders: dict, depth: int, labels: Labels) -> None:
+    """Raise ValueError if classes hold folders of the same name."""
+    where, several = {}, {}
+    for name, files in folders.items():
+        inner = {deeper for file in files for deeper in file[depth + 1 : -1]}
+        for deeper in filter(lambda name: not says_nothing(name), inner):
             other = where.setdefault(same(deeper), name)
-            if other != name or same(deeper) in beside:
-                raise _too_high(folder, deeper, name, other)
-    labels.levels.append(folder)
-    deep = [f for f in folder.folders.values() if len(f.folders) > 1]
-    if deep:
-        first = min(deep[0].folders)
+            if other != name or same(deeper) in map(same, folders):
+                raise _too_high(path, folders, deeper, name)
+        direct = _folders(files, depth + 1)
+        if len(direct) > 1:
+            several[name] = min(direct)
+    if several:
+        name, inner = next(iter(several.items()))
         labels.notes.append(
-            f"Classes that hold several folders: {len(deep)}, such as "
-            f"{deep[0].path} with {first!r}. All images in them are taken for "
+            f"Classes that hold several folders: {len(several)}, such as "
+            f"{path / name} with {inner!r}. All images in them are taken for "
             "that class"
         )
-    classes = {}
-    for name, inner in folder.folders.items():
-        classes.setdefault(plain(name), []).extend(inner.all_files())
-    return classes
 
 
-def _too_high(folder: Folder, deeper: str, name: str, other: str):
-    beside = f"in {other!r} and in {name!r}"
-    if other == name:
-        beside = f"beside {name!r} and in it"
-    sizes = {f.path: len(list(f.all_files())) for f in folder.folders.values()}
-    largest = max(sizes, key=sizes.get)
+def _too_high(path: Path, folders: dict, deeper: str, name: str) -> ValueError:
+    largest = max(folders, key=lambda name: len(folders[name]))
     return ValueError(
-        f"There are folders called {deeper!r} {beside}: this seems one level "
-        f"too high. Received: {folder.path}. If the classes are further down, "
-        f"give one folder, such as {largest}, or bring them together: one "
-        "folder for each class. If not, put the images of each class "
-        "directly into its folder."
+        f"Folders called {deeper!r} are in {name!r} and elsewhere: this seems "
+        f"one level too high. Received: {path}. If the classes are further "
+        f"down, give one folder, such as {path / largest}, "
+        "or bring them together: one folder for each class. If not, put the "
+        "images of each class directly into its folder."
     )
 
 
-def _unclear_split(top: Folder, kinds: dict, others: list[str]) -> ValueError:
-    name = next(n for n, (split, _) in kinds.items() if split != "unlabelled")
+def _unclear_split(path: Path, parts: dict, other: str) -> ValueError:
+    name = next(n for n, (split, _) in parts.items() if split != "unlabelled")
     return ValueError(
-        f"The folder {name!r} is called like a part of a split, but "
-        f"{others[0]!r} beside it is not. Received: {top.path}. If {name!r} is "
-        f"a class, rename it, such as 'class_{name}'. If not, move it away, or "
-        "put the classes that are beside it into a folder 'train'."
+        f"The folder {name!r} is called like a part of a split, but {other!r} "
+        f"beside it is not. Received: {path}. If {name!r} is a class, rename "
+        f"it, such as 'class_{name}'. If not, move it away, or put the classes "
+        "that are beside it into a folder 'train'."
     )
 
 
-def _label_split(top: Folder, kinds: dict, labels: Labels) -> None:
+def _label_split(folders, parts: dict, depth: int, labels: Labels) -> None:
     """Label the parts of a split, with the classes that are trained."""
-    parts = {name: _open(top.folders[name], labels) for name in kinds}
-    others = {rest.casefold() for _, rest in kinds.values()}
-    inner = any(part.folders for part in parts.values())
-    if len(others) > 1 and "" not in others and not inner:
-        _label_pairs(top, kinds, labels)
+    rests = {rest.casefold() for _, rest in parts.values()}
+    files = [file for name in parts for file in folders[name]]
+    if len(rests) > 1 and "" not in rests and {*map(len, files)} == {depth + 2}:
+        labels.found = {
+            file: (parts[file[depth]][1], parts[file[depth]][0])
+            for file in files
+        }
+        name, (split, label) = next(iter(parts.items()))
+        labels.notes.append(
+            "Folders are taken for class and split, such as "
+            f"{name!r} for class {label!r} in {split!r}"
+        )
         return
-    by_name = sorted(kinds, key=lambda name: kinds[name][0] != "train")
     known = set()
-    for name in by_name:  # what is trained comes first
-        split, part = kinds[name][0], parts[name]
-        classes = {} if split == "unlabelled" else _of_part(part, labels, known)
+    # What is trained comes first.
+    for name in sorted(parts, key=lambda name: parts[name][0] != "train"):
+        split, inner = parts[name][0], {}
+        if split != "unlabelled":
+            opened = _open(folders[name], depth + 1, labels)
+            inner = _classes(*opened, labels, known)
+        own = set(map(same, inner.values()))
         if split == "train" or not known:
-            known |= {same(label) for label in classes}
-        if not classes or not known & {same(label) for label in classes}:
-            why = "they have no labels"
-            if len(part.folders) > 1 and split != "unlabelled":
-                why = (
-                    f"no class that is trained is called {min(part.folders)!r}"
-                )
-            labels.leave_out(part, f"{why}; `predict` can take this folder")
-            continue
-        for label, files in classes.items():
-            labels.found |= dict.fromkeys(files, (label, split))
+            known |= own
+        if known & own:
+            labels.found |= {file: (c, split) for file, c in inner.items()}
+        else:
+            why = "they have no labels, or no class that is trained"
+            labels.leave_out(
+                folders[name], depth, f"{why}; `predict` can take this folder"
+            )
     if len({split for _, split in labels.found.values()}) == 1:
-        for parts, (label, _) in labels.found.items():
-            labels.found[parts] = label, ""
-
-
-def _of_part(part: Folder, labels: Labels, known: set) -> dict:
-    """Return the images of each class in a part of a split."""
-    inner = list(part.folders.values())
-    one = len(inner) == 1 and same(inner[0].path.name) not in known
-    flat = inner[0] if one and not inner[0].folders else part
-    if flat is part and inner:
-        return _classes(part, labels)
-    found, problem = label_by_names(flat.files, known)
-    labels.problem = labels.problem or problem
-    classes = {}
-    for parts, label in found.items():
-        classes.setdefault(label, []).append(parts)
-    if found:
-        labels.notes.append(_from_names(flat, found))
-    elif one and not known:
-        return _classes(part, labels)
-    return classes
-
-
-def _label_pairs(top: Folder, kinds: dict, labels: Labels) -> None:
-    """Label folders whose names say the class and the split."""
-    for name, (split, label) in kinds.items():
-        files = top.folders[name].files
-        labels.found |= dict.fromkeys(files, (label, split))
-    labels.notes.append(
-        f"The folders in {top.path} are taken for class and split, such as "
-        f"{name!r} for class {label!r} in {split!r}"
-    )
+        labels.found = {f: (name, "") for f, (name, _) in labels.found.items()}

@@ -38,22 +38,24 @@ class Refused(ValueError):
     """A file that is not decoded, with the reason in one line."""
 
 
-def check_header(data: bytes) -> str:
+def check_header(data: bytes) -> tuple[str, bool]:
     """Refuse a file that would take a decoder far too long or too much.
 
     Args:
         data: All bytes of the file.
 
     Returns:
-        What `format_of` returns for it.
+        What `format_of` returns for it, and whether it is a JPEG that is
+        decoded row by row, with nothing kept. If it is progressive, or its
+        colours come one after the other, all coefficients must be held.
 
     Raises:
         Refused: With the reason.
     """
     kind = format_of(data[:64])
     if kind == "JPEG":
-        _check_jpeg(data)
-    elif kind == "GIF":
+        return kind, _check_jpeg(data)
+    if kind == "GIF":
         _check_gif(data)
     elif kind == "PNG":
         _check_png(data)
@@ -63,7 +65,7 @@ def check_header(data: bytes) -> str:
         kind == "BMP" and data[30:31] in (b"\1", b"\2") and len(data) > MAX_RUNS
     ):
         raise Refused(f"too many runs: a BMP of {len(data):,} bytes with RLE")
-    return kind
+    return kind, False
 
 
 # A marker, but no stuffed zero, no fill byte and no restart (ITU-T T.81, B.1)
@@ -85,45 +87,34 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     raise Refused(f"too many segments: more than {MAX_SEGMENTS:,}")
 
 
-def has_one_scan(data: bytes) -> bool:
-    """Return whether a JPEG is decoded row by row, with nothing kept.
-
-    Args:
-        data: All bytes of the file.
-
-    Returns:
-        False if all coefficients must be held: it is progressive, or its
-        colours come one after the other.
-    """
-    n_components = 0
-    for code, content in _segments(data):
-        if code in (0xC0, 0xC1):
-            n_components = content[5:6]
-        elif code == SCAN:
-            return content[:1] == n_components
-    return False
-
-
-def _check_jpeg(data: bytes) -> None:
+def _check_jpeg(data: bytes) -> bool:
+    """Check a JPEG; return whether its first scan holds all its colours."""
     n_scans, size, exif = 0, (0, 0), b""
+    n_components, one_scan = None, False
     for code, content in _segments(data):
         if code in FRAMES and len(content) >= 5:
             if content[0] != 8:
                 raise Refused(f"a JPEG of {content[0]} bits: save it with 8")
             sides = [int.from_bytes(content[i : i + 2], "big") for i in (3, 1)]
             size = max(size, tuple(sides), key=prod)
+            if n_scans == 0 and code in (0xC0, 0xC1):
+                n_components = content[5:6]
         elif code == APP1 and content.startswith(b"Exif\0\0"):
             exif += content[6:]
             if len(exif) > MAX_EXIF:
                 raise Refused(f"too much EXIF: more than {MAX_EXIF:,} bytes")
         elif code == APP2 and content.startswith(b"MPF\0"):
             check_tags(content[4:])
-        n_scans += code == SCAN
+        elif code == SCAN:
+            n_scans += 1
+            if n_scans == 1:
+                one_scan = content[:1] == n_components
         costs = n_scans > 1 and n_scans * prod(size) > MAX_SCANNED
         if costs or n_scans > MAX_SCANS:
             raise Refused(f"too many scans: {n_scans} of {prod(size):,} pixels")
     check_tags(exif)
-    check_size(size, MAX_PHOTO if has_one_scan(data) else MAX_PIXELS)
+    check_size(size, MAX_PHOTO if one_scan else MAX_PIXELS)
+    return one_scan
 
 
 def check_size(size: tuple[int, int], most: int = MAX_PIXELS) -> None:

@@ -19,7 +19,6 @@ from catdog_helpers.data.headers import (
     Refused,
     check_header,
     check_size,
-    has_one_scan,
 )
 from catdog_helpers.data.pixels import (
     crop,
@@ -39,6 +38,7 @@ MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "LA": 4, "PA": 4}
 FORMAT_BYTES = {"WEBP": 16, "AVIF": 12, "HEIF": 12, "TIFF": 8}
 IN_FLIGHT = Budget(320 * 2**20)  # bytes of all pictures that are being decoded
 LARGE = 32 * 2**20
+MOST = 640 * 2**20  # of one picture: WebP of 41 megapixels, HEIC of 55
 
 
 def read_image(source: str | Path | bytes | Image.Image, image_size: int):
@@ -83,7 +83,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     data = source if isinstance(source, bytes) else read_bytes(source)
     # What Pillow warns of here either raises below or is harmless.
     warnings.filterwarnings("ignore", module="PIL", append=True)
-    kind = check_header(data)
+    kind, one_scan = check_header(data)
     formats = _heif_formats() if kind == "HEIF" else FORMATS
     try:
         image = _open(data, formats)
@@ -93,7 +93,6 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         raise ValueError(f"too large: {error}") from None
     except Exception as error:  # a damaged header can raise nearly anything
         raise ValueError(f"damaged header: {first_line(error)}") from None
-    one_scan = kind == "JPEG" and has_one_scan(data)
     if not one_scan:  # else `to_square` knows at which scale it is decoded
         check_size(image.size)
     image.info["one_scan"] = one_scan
@@ -173,6 +172,11 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
         if image.info.get("one_scan"):
             check_size(image.size)
         n_bytes = _bytes_to_decode(image, n_pixels)
+        if n_bytes > MOST:
+            raise Refused(
+                f"too large: {image.width} x {image.height} pixels as "
+                f"{image.format} take too much memory; save it as JPEG"
+            )
         with IN_FLIGHT.hold(n_bytes):
             try:
                 return _decode(image, image_size)

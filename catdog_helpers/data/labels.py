@@ -2,13 +2,13 @@
 
 import csv
 import os
-import warnings
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from catdog_helpers.data.names import classes_in, forms, plain, same
+from catdog_helpers.data.names import class_in, forms, plain, same
 from catdog_helpers.data.walk import is_image_name
 
 COLUMNS = ("path", "label")
@@ -35,13 +35,14 @@ def read_labels(path: Path) -> pd.DataFrame:
         head, *lines = _lines(path)
     except (ValueError, OSError, csv.Error) as error:
         raise _error(f"is no CSV in UTF-8 ({error})", path) from None
-    where = [_column(head, name, path) for name in COLUMNS]
+    head = [cell.lower() for cell in head]
+    if [head.count(name) for name in COLUMNS] != [1, 1]:
+        raise _error(f"has the columns {', '.join(head)}", path)
     rows, wrong = set(), []
     for cells in lines:
-        name, label = (cells + [""] * len(head))[where[0]], ""
-        if where[1] < len(cells):
-            label = plain(cells[where[1]])
-        file = _find(path.parent, name)
+        row = dict(zip(head, cells, strict=False))
+        file = _find(path.parent, row.get("path", ""))
+        label = plain(row.get("label", ""))
         if file and label and not any(cells[len(head) :]):
             rows.add((file, label, ""))
         else:
@@ -75,22 +76,6 @@ def _lines(path: Path) -> list[list[str]]:
     return found
 
 
-def _column(head: list[str], name: str, path: Path) -> int:
-    """Return the place of a column; one of the exact name comes first."""
-    places = [i for i, cell in enumerate(head) if cell.lower() == name]
-    exact = [i for i in places if head[i] == name]
-    if not places:
-        raise _error(f"has the columns {', '.join(head)}", path)
-    if len(places) > 1 and len(exact) != 1:
-        raise _error(f"has the column {name} more than once", path)
-    if len(places) > 1:
-        skipped = ", ".join(repr(head[i]) for i in places if i not in exact)
-        warnings.warn(
-            f"{path}: the column {name!r} is read, not {skipped}", stacklevel=4
-        )
-    return (exact or places)[0]
-
-
 def _find(folder: Path, name: str) -> str:
     """Return the absolute path of a file; empty if there is none."""
     for spelled in (name, name.replace("\\", "/")):
@@ -104,8 +89,8 @@ def _find(folder: Path, name: str) -> str:
 
 def _error(problem: str, path: Path) -> ValueError:
     return ValueError(
-        f"The list {' '.join(problem.split())}. Received: {path}. It needs the "
-        "columns path and label, such as `path,label` and below it "
+        f"The list {' '.join(problem.split())}. Received: {path}. It needs one "
+        "column path and one label, such as `path,label` and below it "
         "`pictures/1.jpg,cat`; paths are relative to the list."
     )
 
@@ -113,7 +98,7 @@ def _error(problem: str, path: Path) -> ValueError:
 def label_by_names(
     files: list[tuple[str, ...]], known: Collection[str] = ()
 ) -> tuple[dict[tuple[str, ...], str], str]:
-    """Take the class of each image from the name of its file.
+    """Take the class of each image from the name of its file, if all have one.
 
     Args:
         files: Paths in parts.
@@ -123,12 +108,22 @@ def label_by_names(
         Class by path; empty if the names hold none. And the reason for that.
     """
     stems = {parts: _stem(parts[-1]) for parts in files}
-    found, problem = classes_in(list(stems.values()), few=1 if known else 3)
-    if found and known and not {same(x) for x in found.values()} <= set(known):
-        return {}, "they are not those of the training images"
-    if not found:
-        return {}, problem
-    return {parts: found[stem] for parts, stem in stems.items()}, ""
+    found = {parts: class_in(stem) for parts, stem in stems.items()}
+    without = [stems[parts] for parts, label in found.items() if not label]
+    counts = Counter(found.values())
+    rare = [label for label in counts if counts[label] < (1 if known else 3)]
+    if without:
+        first = without[0]
+        problem = f"{len(without):,} lack a word or number, such as {first!r}"
+    elif len(counts) < 2:
+        problem = f"all begin with {next(iter(counts), '')!r}"
+    elif rare:
+        problem = f"too few begin with {rare[0]!r}"
+    elif known and not set(map(same, counts)) <= set(known):
+        problem = "they are not those of the training images"
+    else:
+        return found, ""
+    return {}, problem
 
 
 def label_oxford(

@@ -2,8 +2,7 @@
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 SPLIT_WORDS = {
     "train": "train|training|trn|trainval",
@@ -87,50 +86,34 @@ def split_of(name: str) -> tuple[str, str]:
     return splits.pop() if len(splits) == 1 else "", "_".join(rest)
 
 
-def find_splits(
-    names: Iterable[str], holding: Collection[str] = ()
-) -> dict[str, tuple[str, str]]:
+def find_splits(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Find those among neighbouring folders that are parts of a split.
 
     A name that says nothing but the split is one (`train`, `test1`,
     `seg_pred`, `valid_images`). With another word it is one only if a
     neighbour has the same word with another split (`cats_train` beside
-    `cats_val`), or if every neighbour names a split; and never beside a name
-    that says the same split and nothing else (`train_masks` beside `train`).
-    So `training_shoes` beside `test_tube` or `boots` are classes. A folder
-    of folders that has the other word alone is what is trained (`rps` beside
-    `rps-test-set`).
+    `cats_val`), and never beside a name that says the same split and nothing
+    else (`train_masks` beside `train`). So `training_shoes` beside `test_tube`
+    or `boots` are classes.
 
     Args:
         names: Of all folders in one folder.
-        holding: Those that hold folders themselves.
 
     Returns:
         By name: the split and the other words.
     """
     found = {name: split_of(name) for name in names}
-    for name in set(holding) & set(found):
-        split, rest = found[name]
-        parts = [n for n in found if found[n][1] == rest and found[n][0]]
-        kinds = {found[part][0] for part in parts} - {"unlabelled"}
-        alike = rest and set(parts) & set(holding)
-        if not split and alike and kinds and "train" not in kinds:
-            found[name] = ("train", rest)
     exact = {split for split, rest in found.values() if not rest}
     together = {}
     for split, rest in found.values():
-        together.setdefault(rest.casefold(), set()).add(split)
-    shared = {
-        rest for rest in together if rest and len(together[rest] - {""}) > 1
-    }
-    every = all(split for split, _ in found.values()) and (exact or shared)
+        together.setdefault(rest.casefold(), {""}).add(split)
     return {
         name: (split, rest)
         for name, (split, rest) in found.items()
         if split
         and (
             not rest
-            or (split not in exact and (every or rest.casefold() in shared))
+            or (split not in exact and len(together[rest.casefold()]) > 2)
         )
     }
 
@@ -158,30 +141,3 @@ def class_in(stem: str) -> str:
     if label == plain(stem) or not words or words <= CAMERA:
         return ""
     return label.strip(" ._-()[]")
-
-
-def classes_in(stems: list[str], few: int = 3) -> tuple[dict[str, str], str]:
-    """Find the classes in the names of files, if all have one.
-
-    Args:
-        stems: The files' names without extension.
-        few: Files of each class at least.
-
-    Returns:
-        Class by stem, empty if the names hold no classes: one has none, or
-        there are fewer than two, or too few files of one. And the reason.
-    """
-    found = {stem: class_in(stem) for stem in stems}
-    without = [stem for stem, label in found.items() if not label]
-    counts = Counter(found.values())
-    rare = [label for label in counts if counts[label] < few]
-    if without:
-        first = without[0]
-        problem = f"{len(without):,} lack a word or number, such as {first!r}"
-    elif len(counts) < 2:
-        problem = f"all begin with {next(iter(counts), '')!r}"
-    elif rare:
-        problem = f"too few begin with {rare[0]!r}"
-    else:
-        return found, ""
-    return {}, problem

@@ -18,8 +18,7 @@ from catdog_helpers.data.archive import (
     unpack,
 )
 from catdog_helpers.data.download import download, is_safe
-from catdog_helpers.data.formats import format_of
-from catdog_helpers.machine.files import sha256_of
+from catdog_helpers.machine.files import delete_partial_files, sha256_of
 from catdog_helpers.machine.persist import restore
 
 # The archives of each dataset: bytes, images in it, SHA-256. Bytes and hashes
@@ -144,18 +143,13 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError for a user's own file that is no archive."""
-    with path.open("rb") as file:
-        kind = format_of(file.read(64))
-    if path.suffix.lower() in SHEETS:
-        problem = "is a table: save it as CSV with the columns path and label"
-    elif kind:
-        problem = "is one photograph: give the folder that holds the classes"
-    elif not is_archive(path):
-        problem = "is neither a zip nor a tar: give one, or a folder"
-    else:
-        return
-    raise ValueError(f"This file {problem}. Received: {path}.")
+    """Raise ValueError for a user's own file that is no archive of images."""
+    if path.suffix.lower() in SHEETS or not is_archive(path):
+        raise ValueError(
+            f"This file is no zip, tar or CSV. Received: {path}. Give the "
+            "folder or an archive of the photographs; save a table as CSV, "
+            "with the columns path and label."
+        )
 
 
 def _list_in(folder: Path) -> Path:
@@ -230,6 +224,7 @@ def _locked(target: Path) -> Iterator[None]:
         with FileLock(target / ".lock"):
             for left in target.glob(".images.*.tmp*"):
                 shutil.rmtree(left, ignore_errors=True)
+            delete_partial_files(target, 0)
             yield
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -5,6 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from catdog_helpers.data.formats import format_of
+
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2")
 DOCUMENTS = (".txt", ".md", ".pdf", ".docx", "license", "licence", "readme")
@@ -32,9 +34,6 @@ CLUTTER = (
     "network trash folder",
     "temporary items",
 )
-STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
-STARTS += (b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ")
-BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1", b"avif")
 
 
 def is_clutter(name: str) -> bool:
@@ -62,15 +61,9 @@ def is_image_file(path: str | Path) -> bool:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            start = file.read(16)
+            return format_of(file.read(64)) != ""
     except OSError:
         return False
-    return (
-        start.startswith(STARTS)
-        or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-        or (start[:2] == b"BM" and start[6:10] == b"\0\0\0\0")
-        or (start[4:8] == b"ftyp" and start[8:12] in BRANDS)
-    )
 
 
 def walk(
