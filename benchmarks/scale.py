@@ -96,7 +96,7 @@ def _engine(run, paths: list[Path]) -> dict:
             for n in (FEW, MANY)
         )
         seconds[name] = (many - few) / (MANY - FEW)
-    from catdog_helpers.scale.listing import list_shards
+    from catdog_helpers.scale.storage import list_shards
     from catdog_helpers.scale.storage import Storage
 
     n = 200_000
