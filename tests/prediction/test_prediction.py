@@ -21,6 +21,7 @@ from PIL import Image
 
 from catdog_helpers.__main__ import main
 from catdog_helpers.data.images import read_image
+from catdog_helpers.prediction import predictor
 from catdog_helpers.prediction.photographs import find_photographs
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import save_model
@@ -199,7 +200,7 @@ def test_a_table_that_cannot_be_written_is_said(model_path, tmp_path):
     ("called", "program"),
     [
         ("/x/bin/catdog", "catdog"),
-        ("/x/__main__.py", f"{Path(sys.executable).name} -m catdog_helpers"),
+        ("/x/__main__.py", "python -m catdog_helpers"),
     ],
 )
 def test_usage_and_help_name_the_program_as_called(
@@ -215,7 +216,7 @@ def test_usage_and_help_name_the_program_as_called(
         with pytest.raises(SystemExit):
             main([command, "--help"])
         text = capsys.readouterr().out
-        example = text.partition("example:")[2].partition("exit")[0]
+        example = text.partition("examples:")[2].partition("exit")[0]
         assert f"  {program} {command} " in example
         assert "130  stopped by Ctrl-C" in text
 
@@ -228,15 +229,17 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == expected
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5"])
-def test_a_wrong_option_is_named_as_it_is_typed(number, capsys):
+def test_a_wrong_option_is_named_as_it_is_typed(capsys):
     with pytest.raises(SystemExit):
-        main(["predict", "--model", "a.keras", "--batch-size", number, "a.jpg"])
-    assert "--batch-size: must be a whole" in capsys.readouterr().err
-    common = ["export", "--model", "a.keras", "--to", "a", "--format", "onnx"]
-    for option in (["--int8"], ["--runtime", "dist"]):
-        assert main([*common, *option]) == 2
-        assert f"export: {option[0]} needs --fo" in capsys.readouterr().err
+        main(["predict", "--model", "a.keras", "--batch-size", "1.5", "a.jpg"])
+    assert "--batch-size: invalid int" in capsys.readouterr().err
+    status, _, error = run("--model", "a.keras", "--batch-size", 0, "a.jpg")
+    assert status == 2
+    assert "predict: --batch-size must be 1 or more. Received: 0" in error
+    export = ["export", "--model", "a.keras", "--to", "a", "--format", "onnx"]
+    assert main([*export, "--int8"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("export: --format must be litert with --int8.")
 
 
 def program(*arguments, **options) -> subprocess.CompletedProcess:
@@ -465,6 +468,54 @@ def test_photographs_are_read_ahead_but_not_far(model_path, tmp_path):
     next(rows)
     assert 2 < len(taken) <= 16
     rows.close()
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_large_folder_is_answered_by_openvino(
+    mirror, model_path, tmp_path, monkeypatch
+):
+    """The same answers; only a folder's size is known beforehand."""
+    pytest.importorskip("openvino")
+    files = [paint(tmp_path / f"{i}.png", NAMES[i % 3]) for i in range(9)]
+    expected = list(predict(model_path, tmp_path, mirror=mirror))
+    asked = []
+
+    def choose(model, x, n_images, name):
+        asked.append(n_images)
+        return "openvino"
+
+    monkeypatch.setattr(predictor, "choose", choose)
+    monkeypatch.setattr(predictor, "MANY", 9)
+    list(predict(model_path, (file for file in files)))
+    list(predict(model_path, files[:8]))
+    assert asked == []
+    found = list(predict(model_path, tmp_path, mirror=mirror))
+    assert asked == [9]
+    for one, other in zip(expected, found, strict=True):
+        assert one["verdict"] == other["verdict"]
+        assert one["probability"] == pytest.approx(other["probability"], 1e-4)
+
+
+def test_a_number_format_that_changes_answers_is_not_taken(
+    model_path, photos, monkeypatch
+):
+    expected = list(predict(model_path, photos))
+    monkeypatch.setattr(predictor, "choose", lambda *_: "bfloat16")
+    monkeypatch.setattr(predictor, "MANY", 1)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(predict(model_path, photos)), pd.DataFrame(expected)
+    )
+
+
+def test_a_model_of_drawings_says_so_once(model_path, tmp_path):
+    model = keras.models.load_model(model_path)
+    card = {"class_names": NAMES, "image_size": 12, "trained_on": "drawings"}
+    save_model(model, tmp_path / "drawn.keras", card)
+    file = paint(tmp_path / "a.png", "red")
+    status, _, error = run("--model", tmp_path / "drawn.keras", file, file)
+    assert status == 0
+    said = "trained on drawings; it knows nothing of photographs"
+    assert error == f"predict: {said}\n"
 
 
 def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
