@@ -31,9 +31,8 @@ def prepare_shards(
         image_size: Side of the square images in pixels.
         how: `per_shard`, photographs in a shard, of which a worker holds one
             in memory (default 2048); `engine`, `None` for a plain loop or
-            "ray" for many processes or machines: the cluster that `ray.init`
-            or `RAY_ADDRESS` names, else one that is started here; `workers`
-            of Ray, one per GPU or core by default.
+            "ray" for many processes or machines; `workers` of Ray, one per
+            GPU or core by default.
 
     Returns:
         The number of shards that were made, without those found complete.
@@ -64,10 +63,9 @@ def extract_shards(
 
     Args:
         model: A frozen `keras.Model` from raw RGB in [0, 255].
-        source: As for `prepare_shards`; or what it wrote, which is then not
-            decoded again.
-        target: Folder, at any address, that gets a `.npy` of features and a
-            `.parquet` of rows for each shard: see `open_shards`.
+        source: As for `prepare_shards`; or what it wrote.
+        target: Folder that gets a `.npy` of features and a `.parquet` of rows
+            for each shard: see `open_shards`.
         image_size: Side of the images in pixels, if the model takes any.
         mirrored: Flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
@@ -81,9 +79,10 @@ def extract_shards(
     Raises:
         ValueError: As `prepare_shards`, or if a feature exceeds `dtype`.
     """
-    from catdog_helpers.features import VERSION, layers_key
+    # Not above: Ray's workers import this before the backend is chosen.
+    from catdog_helpers.features import VERSION
+    from catdog_helpers.machine.networks import layers_key, weights_sha256
     from catdog_helpers.machine.precision import with_precision
-    from catdog_helpers.saving import weights_sha256
 
     options = {
         "image_size": image_size or model.input_shape[1],
@@ -91,12 +90,8 @@ def extract_shards(
         "dtype": dtype,
         "batch_size": batch_size,
     }
-    how["known"] = {
-        "weights": weights_sha256(model),
-        "precision": precision,
-        "layers": layers_key(model),
-        "version": VERSION,
-    }
+    known = {"weights": weights_sha256(model), "precision": precision}
+    how["known"] = known | {"layers": layers_key(model), "version": VERSION}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         with_precision(model, precision).save(path)
@@ -117,9 +112,9 @@ def predict_shards(
     Args:
         model_path: As for `predict`.
         source: As for `prepare_shards`.
-        target: Folder, at any address, that gets a `.parquet` of answers for
-            each shard, with the columns that `predict` yields.
-        batch_size: Photographs at a time; changes only speed and memory.
+        target: Folder that gets a `.parquet` of the rows that `predict`
+            yields for each shard.
+        batch_size: As for `predict`.
         mirror: As for `predict`.
         how: As for `prepare_shards`.
 
@@ -157,9 +152,7 @@ def _run(
     `known` and `options`.
     """
     if engine not in (None, "ray"):
-        raise ValueError(
-            f"`engine` must be None or 'ray'. Received: {engine!r}"
-        )
+        raise ValueError(f"`engine` must be 'ray'. Received: {engine!r}")
     target = Storage(target)
     require(*filter(None, [engine]))
     source = list_shards(source, target, per_shard)
@@ -203,8 +196,8 @@ def _with_ray(worker, names, workers, *, gpu: bool) -> Iterator:
         max_task_retries=-1,
     )(worker.func)
     keras = sys.modules.get("keras")
-    backend = keras and keras.config.backend()
-    actors = [actor.remote(*worker.args, backend) for _ in range(workers)]
+    given = *worker.args, keras and keras.config.backend()
+    actors = [actor.remote(*given) for _ in range(workers)]
     make = ActorPool(actors).map_unordered
     return make(lambda x, name: x.make.remote(name), names)
 

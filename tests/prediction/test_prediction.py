@@ -22,7 +22,6 @@ from PIL import Image
 from catdog_helpers.__main__ import main
 from catdog_helpers.data.images import read_image
 from catdog_helpers.prediction import predictor
-from catdog_helpers.prediction.photographs import find_photographs
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import save_model
 
@@ -116,12 +115,6 @@ def test_nothing_but_unreadable_files_is_no_crash(model_path, photos):
     assert len(rows) == 1
 
 
-def test_folders_are_searched_and_files_taken_as_they_are(photos):
-    text = photos / "notes.txt"
-    found = [found.path for found in find_photographs([text, photos / "b"])]
-    assert found == [str(text), str(photos / "b" / "red.png")]
-
-
 def run(*arguments) -> tuple[int, list[str], str]:
     out, error = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(error):
@@ -186,14 +179,6 @@ def test_without_a_model_there_is_one_line_and_status_2(
     assert (status, lines) == (2, [])
     assert error.startswith("predict: ")
     assert error.count("\n") == 1
-
-
-def test_a_table_that_cannot_be_written_is_said(model_path, tmp_path):
-    file = paint(tmp_path / "a.png", "red")
-    status, _, error = run("--model", model_path, "--csv", tmp_path, file)
-    assert status == 2
-    assert error.count("\n") == 1
-    assert str(tmp_path) in error
 
 
 @pytest.mark.parametrize(
@@ -341,19 +326,6 @@ def test_a_file_that_was_half_synced_is_tried_again(model_path, tmp_path):
     assert "goes on: 1 new rows" in error
     with table.open(newline="", encoding="utf-8") as opened:
         assert [row["class"] for row in csv.DictReader(opened)] == ["red"]
-
-
-def test_two_runs_on_one_table_are_one_table(model_path, tmp_path):
-    file = paint(tmp_path / "a.png", "red")
-    table = tmp_path / "t.csv"
-    rows = predict(model_path, [file] * 9, csv=table, batch_size=1)
-    next(rows)
-    status, lines, error = run("--model", model_path, "--csv", table, file)
-    assert (status, lines) == (2, [])
-    assert "another `predict` writes to it" in error
-    assert error.count("\n") == 1
-    rows.close()
-    assert run("--model", model_path, "--csv", table, file)[0] == 0
 
 
 def test_between_two_classes_both_are_named(model_path):
@@ -541,23 +513,6 @@ def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
     assert (out / "blue" / "x.png").read_text() == "mine"
     assert (out / "red" / "x.png").read_bytes() == first.read_bytes()
     assert len(list(folder.rglob("*.png"))) == 4
-
-
-def test_a_run_that_was_killed_goes_on(model_path, tmp_path):
-    folder, table = tmp_path / "in", tmp_path / "t.csv"
-    for i in range(6):
-        paint(folder / f'{i}, "a"\nb.png', "red")
-    run("--model", model_path, "--csv", table, folder)
-    whole = table.read_bytes()
-    lines = whole.split(b"\r\n")
-    table.write_bytes(b"\r\n".join(lines[:4]) + b"\r\n" + lines[4][:11])
-    status, printed, error = run("--model", model_path, "--csv", table, folder)
-    assert status == 0
-    assert "goes on: 3 new rows" in error
-    assert table.read_bytes() == whole
-    with table.open(newline="", encoding="utf-8") as file:
-        paths = [row["path"] for row in csv.DictReader(file)]
-    assert paths == sorted(map(str, folder.iterdir()))
 
 
 @pytest.mark.slow
