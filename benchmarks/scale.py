@@ -96,8 +96,7 @@ def _engine(run, paths: list[Path]) -> dict:
             for n in (FEW, MANY)
         )
         seconds[name] = (many - few) / (MANY - FEW)
-    from catdog_helpers.scale.listing import list_shards
-    from catdog_helpers.scale.storage import Storage
+    from catdog_helpers.scale.storage import Storage, list_shards
 
     n = 200_000
     names = (f"s3://bucket/photos/{i % 999}/{i:09d}.jpg" for i in range(n))

@@ -5,11 +5,13 @@ import io
 import os
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from catdog_helpers import __version__
 from catdog_helpers.deploy.formats import FILES
 from catdog_helpers.machine.failures import one_line
+from catdog_helpers.machine.files import read_json
 
 STATUS = """\
 exit status:
@@ -26,12 +28,14 @@ probability it is), or "unreadable" and the reason."""
 EXPORT = """\
 Write a model for use without Keras, and compare it with the model on test
 images of its run: a file that answers differently is not kept."""
-EXAMPLES = {
-    "predict": """predict --csv answers.csv --sort sorted \\
-      --model runs/sample/models/fine_tuned.keras ~/pictures""",
-    "export": """export --format web --to page \\
-      --model runs/sample/models/fine_tuned.keras""",
-}
+EXAMPLES = """\
+examples:
+  {program} predict --csv answers.csv --sort sorted \\
+      --model runs/sample/models/fine_tuned.keras ~/pictures
+  {program} export --format web --to page \\
+      --model runs/sample/models/fine_tuned.keras
+
+"""
 # Keras imports them if they are there, for plots and wrappers that are not
 # needed here: a third of the time of `import keras`.
 NEEDLESS = ("IPython", "matplotlib", "pandas", "sklearn")
@@ -67,40 +71,29 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     program = Path(sys.argv[0]).name
     if program == "__main__.py":
-        program = f"{Path(sys.executable).name} -m catdog_helpers"
-    kind = argparse.RawDescriptionHelpFormatter
-    examples = "\n".join(f"  {program} {x}" for x in EXAMPLES.values())
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Use the models that the catdog notebooks have trained.",
-        epilog=f"examples:\n{examples}\n\n{STATUS}",
-        formatter_class=kind,
+        program = "python -m catdog_helpers"
+    make = partial(
+        argparse.ArgumentParser,
+        epilog=EXAMPLES.format(program=program) + STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    text = "Use the models that the catdog notebooks have trained."
+    parser = make(prog=program, description=text)
     version = f"catdog-helpers {__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{predict,export}"
+        dest="command", required=True, parser_class=make
     )
-    for name, text, add in (
-        ("predict", PREDICT, _add_predict),
-        ("export", EXPORT, _add_export),
-    ):
-        command = commands.add_parser(
-            name,
-            help=text.partition(".")[0].replace("\n", " "),
-            description=text,
-            epilog=f"example:\n  {program} {EXAMPLES[name]}\n\n{STATUS}",
-            formatter_class=kind,
-        )
-        command.add_argument(
-            "--model", required=True, help="a .keras file", metavar="FILE"
-        )
-        add(command)
+    text = "name what is on photographs"
+    _add_predict(commands.add_parser("predict", help=text, description=PREDICT))
+    text = "write a model for use without Keras"
+    _add_export(commands.add_parser("export", help=text, description=EXPORT))
     return parser
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
+    add("--model", required=True, metavar="FILE", help="a .keras file")
     text = "write a table, or go on with the one that is there"
     add("--csv", type=Path, metavar="FILE", help=text)
     text = "copy the photographs to this folder, by verdict"
@@ -108,21 +101,14 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     text = "average two views of each photograph; takes twice as long"
     add("--mirror", action="store_true", help=text)
     text = "photographs at a time; changes only speed and memory"
-    add("--batch-size", type=_positive, default=32, metavar="N", help=text)
+    add("--batch-size", type=int, default=32, metavar="N", help=text)
     text = "a file, a folder, a zip or a 'pattern*'"
     add("sources", nargs="+", metavar="SOURCE", help=text)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number, 1 or more. Received: {text!r}"
-        )
-    return int(text)
-
-
 def _add_export(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
+    add("--model", required=True, metavar="FILE", help="a .keras file")
     add("--format", required=True, choices=FILES)
     add("--to", required=True, type=Path, metavar="FOLDER")
     text = "litert: 8 bits, calibrated on the run's training images"
@@ -142,15 +128,13 @@ def _prepare_output() -> None:
 
 
 def _start() -> None:
-    """Import the framework without its log, and without what it may miss."""
-    from catdog_helpers.machine.backend import quiet, use_backend
+    """Import the framework without what it may miss."""
+    from catdog_helpers.machine.backend import use_backend
 
     hidden = dict.fromkeys(n for n in NEEDLESS if n not in sys.modules)
     sys.modules.update(hidden)  # None: an ImportError for who imports it
     try:
-        with quiet():
-            use_backend()
-            import keras  # noqa: F401
+        use_backend()
     finally:
         for name in hidden:
             sys.modules.pop(name, None)
@@ -158,9 +142,11 @@ def _start() -> None:
 
 def _predict(model: str, csv: Path | None, **options) -> int:
     _start()
-    from catdog_helpers.prediction.predictor import predict
+    from catdog_helpers.prediction.predictor import DRAWINGS, predict
 
     kept = bool(csv and csv.is_file() and csv.stat().st_size)
+    if "trained_on" in read_json(Path(model).with_suffix(".json")):
+        _say("predict", DRAWINGS)
     failed, n_rows = _print(predict(model, csv=csv, **options))
     if kept:
         _say("predict", f"{csv} goes on: {n_rows:,} new rows")
@@ -190,27 +176,19 @@ def _print(rows: Iterable[dict]) -> tuple[int, int]:
 
 
 def _export(model, format, to, int8, runtime) -> int:
-    if int8 and format != "litert":
-        raise ValueError(f"--int8 needs --format litert. Received: {format}")
-    if runtime and format != "web":
-        raise ValueError(f"--runtime needs --format web. Received: {format}")
     _start()
-    from catdog_helpers.deploy import exporting
+    from catdog_helpers.deploy.exporting import export
     from catdog_helpers.machine.backend import quiet
 
-    n = exporting.N_CALIBRATION
-    images = exporting.run_images(model, "train", n) if int8 else None
     with quiet():  # the converters have their own logs
-        result = exporting.export(
-            model, format, to, int8_images=images, runtime=runtime
-        )
+        found = export(model, format, to, int8=int8, runtime=runtime)
     if format == "card":
-        print(f"{to}: {result['bytes']:,} bytes. Read {to}/README.md, then")
+        print(f"{to}: {found['bytes']:,} bytes. Read {to}/README.md, then")
         print(f"share it: hf upload YOUR_NAME/MODEL_NAME {to}")
         return 0
-    parity = result["parity"]
+    parity = found["parity"]
     print(
-        f"{one_line(to / result['file'])}: {result['bytes']:,} bytes; same "
+        f"{one_line(to / found['file'])}: {found['bytes']:,} bytes; same "
         f"class on {parity['class_agreement']:.2%} of {parity['images']} "
         "images, probabilities at most "
         f"{parity['largest_difference']:.1e} apart"

@@ -38,40 +38,34 @@ CARD += ("trained_on",)
 
 
 def export(
-    model,
+    model_path: str | Path,
     format: str,
     folder: str | Path,
     *,
-    card: dict | None = None,
     images: np.ndarray | None = None,
-    int8_images: np.ndarray | None = None,
-    uncertainty: dict | None = None,
+    int8: bool = False,
     runtime: str | Path | None = None,
 ) -> dict:
     """Export a model and check that the file answers as `predict` does.
 
     The input `image` of every file is float32 RGB in [0, 255] of shape `(n,
     image_size, image_size, 3)`, as `read_image` gives it, with `n` = 1 for
-    LiteRT. The outputs are the calibrated `probabilities` and, with
-    `uncertainty`, each image's `distance` from the training images. What
-    makes a verdict of them is returned, and written beside the file as
+    LiteRT. The outputs are the calibrated `probabilities` and, where the
+    model has measured it, each image's `distance` from the training images.
+    What makes a verdict of them is returned, and written beside the file as
     `<file>.json` ("web": `model.json`).
 
     Args:
-        model: Path of a model that `save_model` wrote, or a `keras.Model`.
+        model_path: A model that `save_model` wrote.
         format: "onnx"; "litert"; "saved_model"; "web": a page that runs the
             model in the browser, for any static host; or "card": the model,
             not converted, with a card for a model hub.
         folder: Where to; what is there of the same name is replaced.
-        card: As for `save_model`; needed only with a `keras.Model`.
         images: Images for the check, shape `(n, image_size, image_size, 3)`.
-            Defaults to test images of the run that the path lies in.
-        int8_images: Some 100 training images, for "litert" only: weights and
-            activations are then rounded to 8 bits, in the ranges that these
-            images cause (`model_int8.tflite`). Such a file is too coarse for
-            the distance.
-        uncertainty: What `measure_uncertainty` returned; defaults to what
-            lies beside the path.
+            Defaults to test images of the run that the model lies in.
+        int8: For "litert": round weights and activations to 8 bits, in the
+            ranges that `images` cause, or else training images of the run
+            (`model_int8.tflite`). Such a file is too coarse for the distance.
         runtime: For "web": a folder with the files of LiteRT.js; `None`
             downloads them once. See `find_runtime`.
 
@@ -87,48 +81,51 @@ def export(
         ImportError: If a package is missing; the message names it.
         ConnectionError: If LiteRT.js cannot be downloaded.
     """
-    int8 = int8_images is not None
+    path, folder = Path(model_path), Path(folder)
     if format not in FILES or int8 and format != "litert":
-        known = "litert" if int8 else ", ".join(FILES)
+        known = "litert with `int8`" if int8 else ", ".join(FILES)
         raise ValueError(f"`format` must be {known}. Received: {format!r}")
     if format == "card":
-        return _export_card(model, Path(folder))
-    runtime = find_runtime(runtime) if format == "web" else None
-    model, card, images, uncertainty = _load(model, card, images, uncertainty)
-    name = "model_int8.tflite" if int8 else FILES[format]
-    with _partial_folder(Path(folder)) as partial:
-        about = {"file": name, "format": format, "not_sure_below": BORDER}
-        about |= {key: card[key] for key in CARD if key in card}
-        if uncertainty is not None and not int8:
-            about["strange_above"] = ROUNDING + float(uncertainty["threshold"])
-        whole = with_answers(model, uncertainty, far=not int8)
-        try:
-            write_file(
-                whole, format, partial / name, card["image_size"], int8_images
-            )
-            found = run_exported(partial / name, images)
-        except Exception as error:  # converters raise nearly anything
-            raise explain(error, format) from None
-        expected = run_original(model, uncertainty, images)
-        parity = compare(expected, found, about)
-        check_parity(parity, int8=int8)
-        about |= {"bytes": _size(partial / name), "parity": parity}
-        json_name = "model.json" if format == "web" else f"{name}.json"
-        write_json(partial / json_name, about)
+        with _partial_folder(folder) as partial:
+            write_hub(path, partial, has_page=(folder / "page").is_dir())
+            n_bytes = _size(partial)
+        return {"file": "README.md", "format": format, "bytes": n_bytes}
+    if format == "web":
+        runtime = find_runtime(runtime)
+    with _partial_folder(folder) as partial:
+        about = _write(path, format, partial, images, int8)
         if format == "web":
+            write_json(partial / "model.json", about)
             write_page(partial, runtime)
+        else:
+            write_json(partial / f"{about['file']}.json", about)
     return about
 
 
-def _export_card(model, folder: Path) -> dict:
-    """Write a folder for a model hub; nothing is converted or compared."""
-    if not isinstance(model, (str, Path)):
-        raise ValueError(f"a card needs a model's path. Received: {model!r}")
-    has_page = (folder / "page").is_dir()
-    with _partial_folder(folder) as partial:
-        write_hub(model, partial, has_page=has_page)
-        n_bytes = _size(partial)
-    return {"file": "README.md", "format": "card", "bytes": n_bytes}
+def _write(path: Path, format: str, folder: Path, images, int8: bool) -> dict:
+    """Write a file, compare it with the model, and return what is known."""
+    model, card = load_model(path)
+    uncertainty, ranges = load_uncertainty(path, card), None
+    if int8:
+        given = images is not None
+        ranges = images if given else _images(path, "train", N_CALIBRATION)
+    if images is None:
+        images = _images(path, "test", N_PARITY)
+    file = folder / ("model_int8.tflite" if int8 else FILES[format])
+    about = {"file": file.name, "format": format, "not_sure_below": BORDER}
+    about |= {key: card[key] for key in CARD if key in card}
+    if uncertainty is not None and not int8:
+        about["strange_above"] = ROUNDING + float(uncertainty["threshold"])
+    whole = with_answers(model, uncertainty, far=not int8)
+    try:
+        write_file(whole, format, file, card["image_size"], ranges)
+        found = run_exported(file, images)
+    except Exception as error:  # converters raise nearly anything
+        raise explain(error, format) from None
+    expected = run_original(model, uncertainty, images)
+    parity = compare(expected, found, about)
+    check_parity(parity, int8=int8)
+    return about | {"bytes": _size(file), "parity": parity}
 
 
 @contextmanager
@@ -154,44 +151,18 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
                 os.replace(path, target)
 
 
-def run_images(model_path: str | Path, split: str, n: int) -> np.ndarray:
-    """Take images of the run that a model belongs to.
-
-    Args:
-        model_path: `<run>/models/<method>.keras`.
-        split: "train", "validation" or "test".
-        n: At most how many.
-
-    Returns:
-        Array of shape `(n, image_size, image_size, 3)`, `uint8`.
-
-    Raises:
-        FileNotFoundError: If the model lies in no run.
-    """
-    run = load_run(Path(model_path).resolve().parents[1])
+def _images(path: Path, split: str, n: int) -> np.ndarray:
+    """Take up to `n` images of the run that a model lies in."""
+    try:
+        run = load_run(path.resolve().parents[1])
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"no images for the check ({error}): give `images`, or a model "
+            "within a run"
+        ) from None
     rows = getattr(run, split)
     some = np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)
     return run.images[rows[some]]
-
-
-def _load(model, card, images, uncertainty):
-    """Read what was not given from where the model lies."""
-    if not isinstance(model, (str, Path)):
-        if card is None or images is None:
-            raise ValueError("with a keras.Model, give `card` and `images`")
-        return model, card, images, uncertainty
-    path = Path(model)
-    model, own = load_model(path)
-    if images is None:
-        try:
-            images = run_images(path, "test", N_PARITY)
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"no images for the check ({error}): give "
-                "`images`, or a model within a run"
-            ) from None
-    uncertainty = uncertainty or load_uncertainty(path, own)
-    return model, own | (card or {}), images, uncertainty
 
 
 def _size(path: Path) -> int:

@@ -48,25 +48,22 @@ def write_file(
     """Write what `with_answers` returned, with Keras's own exporter."""
     import keras
 
-    is_litert = file.suffix == ".tflite"
+    is_litert, options = file.suffix == ".tflite", {}
     # LiteRT in a browser takes no batch of another size than the file's.
     shape = (1 if is_litert else None, image_size, image_size, 3)
-    spec = keras.InputSpec(shape=shape, dtype="float32", name="image")
-    options = {}
-    tensorflow = keras.backend.backend() == "tensorflow"
-    if tensorflow and format == "onnx":
-        _write_onnx(model, shape, file)
-        return
-    if tensorflow and is_litert:
-        options = _litert_options(int8_images)
+    if keras.backend.backend() == "tensorflow":
+        if format == "onnx":
+            _write_onnx(model, shape, file)
+            return
+        if is_litert:
+            options = _litert_options(int8_images)
     elif int8_images is not None:
         raise NotImplementedError("8 bits need TensorFlow")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         model.export(
             str(file),
             format=KERAS_FORMATS.get(format, format),
-            input_signature=[spec],
+            input_signature=[keras.InputSpec("float32", shape, name="image")],
             verbose=False,
             **options,
         )
@@ -117,14 +114,12 @@ def _litert_options(int8_images: np.ndarray | None) -> dict:
     import tensorflow as tf
 
     # No other operations: neither browsers nor phones have them.
-    options = {
-        "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    operations = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    if int8_images is None:
+        return {"target_spec": operations}
+    batches = [[np.float32(x[None])] for x in int8_images]
+    return {
+        "target_spec": operations,
+        "optimizations": [tf.lite.Optimize.DEFAULT],
+        "representative_dataset": lambda: batches,
     }
-    if int8_images is not None:
-        options |= {
-            "optimizations": [tf.lite.Optimize.DEFAULT],
-            "representative_dataset": lambda: (
-                [np.float32(x[None])] for x in int8_images
-            ),
-        }
-    return options

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from catdog_helpers.machine.files import read_json, write_text
-from catdog_helpers.prediction.predictor import BORDER
+from catdog_helpers.prediction.predictor import BORDER, DRAWINGS
 from catdog_helpers.saving import load_model
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
@@ -31,7 +31,6 @@ DATA_LICENCES = {
     "full": "Microsoft's terms for the Asirra photographs",
     "oxford_pets": "CC BY-SA 4.0 (University of Oxford, IIIT Hyderabad)",
 }
-DRAWINGS = "\n**Trained on drawings; it knows nothing of photographs.**\n"
 PAGE = """
 The folder `page` holds a page that runs the model in the browser.
 """
@@ -66,6 +65,7 @@ def write_hub(model_path: str | Path, folder: Path, *, has_page: bool) -> None:
 def _to_markdown(known: dict, *, has_page: bool) -> str:
     low, high = known["test_interval"]
     base, dataset = known["base"], Path(known["dataset"]).name
+    drawings = f"\n**{DRAWINGS.capitalize()}.**\n"
     licence = BASE_LICENCES.get(base, "not known here: state it")
     return TEMPLATE.read_text("utf-8").format_map(
         known
@@ -73,7 +73,7 @@ def _to_markdown(known: dict, *, has_page: bool) -> str:
             "title": f"{base if base != 'none' else 'CNN'} on {dataset}",
             "n_classes": len(known["class_names"]),
             "classes": ", ".join(known["class_names"]) + ".",
-            "drawings": DRAWINGS if "trained_on" in known else "",
+            "drawings": drawings if "trained_on" in known else "",
             "low": low,
             "high": high,
             "dataset": dataset,  # no path of this machine

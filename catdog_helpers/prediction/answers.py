@@ -2,10 +2,9 @@
 
 import csv
 import io
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -43,22 +42,21 @@ class Answers:
     """
 
     def __init__(self, table, folder, *, model: str):
-        self.model, self.file, self.n_rows = model, None, 0
-        self.known, self.failed, self.replaced = set(), {}, set()
+        self.model, self.file, self.known = model, None, set()
         self.folder = None if folder is None else Path(folder)
         with ExitStack() as stack:
             if self.folder:
-                _check_kind(self.folder, "sort", "a folder", os.path.isdir)
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(_alone(self.folder, ".lock"))
+                stack.enter_context(_alone(self.folder / ".lock", folder))
                 for left in self.folder.glob("*/.*.partial*"):  # by a kill
                     left.unlink(missing_ok=True)
             if table is not None:
                 self.path = Path(table).resolve()
-                _check_kind(self.path, "csv", "a file", os.path.isfile)
+                if self.path.exists() and not self.path.is_file():
+                    raise OSError(f"`csv` must be a file. Received: {table}")
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                lock = f".{self.path.name[:80]}.lock"
-                stack.enter_context(_alone(self.path, lock))
+                lock = self.path.with_name(f".{self.path.name[:80]}.lock")
+                stack.enter_context(_alone(lock, table))
                 self._open()
             self.locks = stack.pop_all()
 
@@ -71,10 +69,10 @@ class Answers:
                 # Every row is written; if this fails, the next run does it.
                 with suppress(OSError):
                     self.file.close()
-                    self._tidy()
+                    _tidy(self.path)
 
     def __contains__(self, path: str) -> bool:
-        return _key(_as_cell(path)) in self.known
+        return hash(_as_cell(path)) in self.known
 
     def add(self, row: dict, photograph) -> None:
         """Keep one answer.
@@ -104,24 +102,15 @@ class Answers:
             self._note(cells)
 
     def _note(self, cells: list[str]) -> None:
-        """Remember a row: what is known, and which rows are replaced."""
-        self.n_rows += 1
-        key = _key(cells[0])
-        if key in self.failed:
-            self.replaced.add(self.failed.pop(key))
-        if cells[COLUMNS.index("error")]:
-            self.failed[key] = self.n_rows
-        else:
-            self.known.add(key)
-        self.needs_bom |= not "".join(cells).isascii()
+        """Remember what has an answer; a hash is smaller than a path."""
+        if not cells[COLUMNS.index("error")]:
+            self.known.add(hash(cells[0]))
 
     def _open(self) -> None:
-        end, self.needs_bom = 0, False
-        rows = _complete_rows(self.path) if self.path.exists() else ()
-        for number, (row, record) in enumerate(rows):
-            self._check(row, is_header=number == 0)
-            if number:
-                self._note(row)
+        end = 0
+        for row, record in _complete_rows(self.path):
+            self._check(row, is_header=not end)
+            self._note(row)
             end += len(record)
         self.file = self.path.open("a", newline="", encoding="utf-8")
         self.file.truncate(end)
@@ -143,41 +132,41 @@ class Answers:
                 f"Received: {row[-1]!r:.99}, now {self.model!r}"
             )
 
-    def _tidy(self) -> None:
-        """Remove the replaced rows, and put the byte order mark in front."""
-        with self.path.open("rb") as file:
-            lacks_bom = self.needs_bom and file.read(len(BOM)) != BOM
-        if not (self.replaced or lacks_bom):
-            return
-        with replacing(self.path) as partial, partial.open("wb") as file:
-            file.write(BOM if lacks_bom else b"")
-            for number, (_, record) in enumerate(_complete_rows(self.path)):
-                if number not in self.replaced:
-                    file.write(record)
-            shutil.copymode(self.path, partial)
+
+def _tidy(path: Path) -> None:
+    """Keep the last row of each photograph, and add a byte order mark."""
+    last, is_ascii = {}, True
+    for number, (row, record) in enumerate(_complete_rows(path)):
+        last[hash(row[0]) if number else ""] = number
+        is_ascii = is_ascii and record.isascii()
+    with path.open("rb") as file:
+        lacks_bom = not is_ascii and file.read(len(BOM)) != BOM
+    if len(last) == number + 1 and not lacks_bom:
+        return
+    kept = set(last.values())
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(BOM if lacks_bom else b"")
+        for number, (_, record) in enumerate(_complete_rows(path)):
+            if number in kept:
+                file.write(record)
+        shutil.copymode(path, partial)
 
 
-def _alone(path: Path, name: str) -> FileLock:
-    """Lock a table or a folder, or raise OSError if another process has it."""
-    folder = path if path.is_dir() else path.parent
-    lock = FileLock(folder / name, timeout=0)
+def _alone(lock: Path, place: str | Path) -> FileLock:
+    """Hold a lock, or raise OSError if another process has it."""
     try:
-        return lock.acquire()
+        return FileLock(lock, timeout=0).acquire()
     except Timeout:
         raise BlockingIOError(
             "another `predict` writes to it: wait until it has ended, or name "
-            f"another place. Received: {path}"
+            f"another place. Received: {place}"
         ) from None
-
-
-def _check_kind(path: Path, name: str, kind: str, is_kind: Callable) -> None:
-    """Raise OSError if there is something else, such as a pipe."""
-    if path.exists() and not is_kind(path):
-        raise OSError(f"`{name}` must be {kind}. Received: {path}")
 
 
 def _complete_rows(path: Path) -> Iterator[tuple[list[str], bytes]]:
     """Yield each row of a CSV file that is whole, and its bytes."""
+    if not path.exists():
+        return
     with path.open("rb") as file:
         record, is_first = b"", True
         for line in file:
@@ -191,11 +180,6 @@ def _complete_rows(path: Path) -> Iterator[tuple[list[str], bytes]]:
         torn = (HEADER.startswith(record), (BOM + HEADER).startswith(record))
         if is_first and not any(torn):
             yield [record[:99].decode("utf-8", "replace")], record
-
-
-def _key(cell: str) -> int:
-    """Return 8 bytes that stand for a path, of which there may be many."""
-    return int.from_bytes(sha256(cell.encode()).digest()[:8])
 
 
 def _as_cell(value) -> str:

@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,16 +21,7 @@ from catdog_helpers.data.walk import (
 )
 from catdog_helpers.machine.failures import first_line, printable
 
-Source = (
-    str
-    | os.PathLike
-    | bytes
-    | BinaryIO
-    | Image.Image
-    | np.ndarray
-    | tuple[str, bytes]
-)
-MAX_MEMBERS = 1_000_000  # of one zip
+Source = Any  # see `find_photographs`
 
 
 class Photograph(NamedTuple):
@@ -47,7 +38,7 @@ class Photograph(NamedTuple):
 
 
 def find_photographs(
-    sources: Source | Iterable[Source], *, skip: str | Path | None = None
+    sources: Source, *, skip: str | Path | None = None
 ) -> Iterator[Photograph]:
     """Find photographs one after the other, without opening any.
 
@@ -74,8 +65,7 @@ def find_photographs(
         sources = [sources]
     elif not isinstance(sources, Iterable):
         raise _type_error(sources)
-    if skip is not None and not os.path.isdir(skip):
-        skip = None
+    skip = None if skip is None else Path(skip).resolve()
     for number, source in enumerate(sources, 1):
         name = f"photograph {number}"
         if isinstance(source, dict):  # from an upload button
@@ -134,12 +124,9 @@ def _in_memory(name: str, source) -> Iterator[Photograph]:
         yield Photograph(printable(name), lambda: source)
 
 
-def _at_path(path: str, skip: str | Path | None) -> Iterator[Photograph]:
+def _at_path(path: str, skip: Path | None) -> Iterator[Photograph]:
     if os.path.isdir(path):
-        if skip is not None and _is_within(path, skip):
-            yield _failing(path, "photographs are copied to this folder")
-        else:
-            yield from _in_folder(path, skip)
+        yield from _in_folder(path, skip)
     elif os.path.exists(path):
         is_zip = path.lower().endswith(".zip") and zipfile.is_zipfile(path)
         yield from _in_zip(path, printable(path)) if is_zip else [_file(path)]
@@ -148,26 +135,24 @@ def _at_path(path: str, skip: str | Path | None) -> Iterator[Photograph]:
             # `**` finds a folder and, besides, all that is in it.
             if "**" not in path or not os.path.isdir(match):
                 yield from _at_path(match, skip)
-    else:
-        reason = "no such file"
-        if "://" in path:
-            reason = "addresses are not fetched: download the photograph first"
+    elif "://" in path:
+        reason = "addresses are not fetched: download the photograph first"
         yield _failing(path, reason)
+    else:
+        yield _failing(path, "no such file")
 
 
-def _is_within(path: str, folder: str | Path) -> bool:
-    return Path(path).resolve().is_relative_to(Path(folder).resolve())
+def _in_folder(folder: str, skip: Path | None) -> Iterator[Photograph]:
+    def is_skipped(path: str) -> bool:
+        return bool(skip) and Path(path).resolve().is_relative_to(skip)
 
-
-def _in_folder(folder: str, skip: str | Path | None) -> Iterator[Photograph]:
-    skipped = ()
-    if skip is not None and _is_within(os.fspath(skip), folder):
-        inner = os.path.relpath(Path(skip).resolve(), Path(folder).resolve())
-        skipped = os.path.join(folder, inner, "")
+    if is_skipped(folder):
+        yield _failing(folder, "photographs are copied to this folder")
+        return
     for path, reason in walk(folder):
         if reason:
             yield _failing(path, reason)
-        elif path.startswith(skipped):
+        elif is_skipped(path):
             continue
         elif is_image_name(path) or is_image_file(path):
             yield _file(path)
@@ -178,9 +163,6 @@ def _in_zip(file, name: str) -> Iterator[Photograph]:
         archive = zipfile.ZipFile(file)  # closed when no photograph needs it
     except (zipfile.BadZipFile, OSError) as error:
         yield _failing(name, f"no readable zip: {error}")
-        return
-    if len(archive.infolist()) > MAX_MEMBERS:
-        yield _failing(name, f"more than {MAX_MEMBERS:,} members")
         return
     for name_inside, member in zip_members(archive):
         parts = PurePosixPath(name_inside.replace("\\", "/")).parts

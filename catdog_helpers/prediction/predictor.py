@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from catdog_helpers.data.images import read_image
+from catdog_helpers.machine.engine import OPENVINO, choose, open_engine
 from catdog_helpers.machine.failures import explain_memory
+from catdog_helpers.machine.networks import layers_key
 from catdog_helpers.prediction.answers import NOT_SURE, UNREADABLE, Answers
 from catdog_helpers.prediction.photographs import (
     Photograph,
@@ -24,11 +26,13 @@ from catdog_helpers.uncertainty import calibrate, with_distance
 # validation photographs (head on MobileNetV2, 2,000 training photographs) 3 %
 # were below, nearly half of them answered wrongly; of the others, 0.4 %.
 BORDER = 0.8
+MANY, COUNTED = 500, 5000  # photographs for which an engine is chosen
+DRAWINGS = "trained on drawings; it knows nothing of photographs"
 
 
 def predict(
     model_path: str | Path,
-    sources: Source | Iterable[Source],
+    sources: Source,
     *,
     batch_size: int = 32,
     mirror: bool = False,
@@ -73,12 +77,22 @@ def predict(
         TypeError: If a source is not of one of these types.
         MemoryError: If `batch_size` photographs are too many at a time.
     """
+    if batch_size < 1:
+        raise ValueError(
+            f"`batch_size` must be 1 or more. Received: {batch_size}"
+        )
     answer, card = load_predictor(model_path, batch_size, mirror)
     name = f"{card['weights_sha256'][:12]}{' mirrored' if mirror else ''}"
     with Answers(csv, sort, model=name) as answers:
-        found = find_photographs(sources, skip=sort)
-        found = (p for p in found if p.path not in answers)
-        for photograph, x, row in answer(found):
+
+        def find() -> Iterator[Photograph]:
+            found = find_photographs(sources, skip=sort)
+            return (p for p in found if p.path not in answers)
+
+        n_images, given = 0, sources if isinstance(sources, list) else [sources]
+        if all(isinstance(x, (str, os.PathLike)) for x in given):
+            n_images = sum(1 for _ in islice(find(), COUNTED))
+        for photograph, x, row in answer(find(), n_images):
             answers.add(row, photograph)
             if with_images:
                 row["image"] = None if isinstance(x, str) else x
@@ -98,20 +112,27 @@ def load_predictor(
     Returns:
         answer: Function from photographs, as `find_photographs` yields them,
             to an iterator over: each of them, its pixels (or the reason why
-            there are none), and its row as `predict` yields it.
+            there are none), and its row as `predict` yields it. It also
+            takes how many they are, if that is known.
         card: The model's card.
     """
     model, card = load_model(model_path)
     uncertainty = load_uncertainty(model_path, card)
-    compute = _prepare(model, uncertainty, mirror, batch_size)
+    model = with_distance(model, uncertainty)
 
-    def answer(photographs: Iterable[Photograph]) -> Iterator[tuple]:
-        size, ahead = card["image_size"], 4 * batch_size
-        decoded = decode_ahead(photographs, size, ahead)
+    def answer(photographs: Iterable[Photograph], n_images: int = 0):
+        run = None
+        decoded = _decode_ahead(photographs, card["image_size"], 4 * batch_size)
         while batch := list(islice(decoded, batch_size)):
             images = [x for _, x in batch if not isinstance(x, str)]
-            with explain_memory(batch_size):
-                outputs = compute(images) if images else iter(())
+            outputs = iter(())
+            if images:
+                with explain_memory(batch_size):
+                    # Always one shape: compiled once
+                    x = np.zeros((batch_size, *images[0].shape), np.float32)
+                    x[: len(images)] = images
+                    run = run or _open(model, x, n_images)
+                    outputs = _compute(run, x, uncertainty, mirror)
             for photograph, x in batch:
                 row = {"path": photograph.path, "class": ""}
                 row |= {"probability": np.nan, "verdict": UNREADABLE}
@@ -124,29 +145,25 @@ def load_predictor(
     return answer, card
 
 
-def _prepare(model, uncertainty: dict | None, mirror: bool, batch_size: int):
-    """Make a function from images to probabilities and "is it strange"."""
-    run = with_distance(model, uncertainty)
-    temperature = uncertainty["temperature"] if uncertainty else 1.0
-    threshold = uncertainty["threshold"] if uncertainty else 1.0
+def _open(model, x: np.ndarray, n_images: int) -> Callable:
+    """Open OpenVINO for many photographs, if it is faster, or else Keras."""
+    choice = "float32"
+    if n_images >= MANY:
+        # Never 16 bits: they change the answers.
+        choice = choose(model, x, n_images, layers_key(model))
+        choice = OPENVINO if choice == OPENVINO else "float32"
+    return open_engine(model, choice, x)
 
-    def view(x: np.ndarray):
-        outputs = run.predict_on_batch(x)
-        return outputs if uncertainty else (outputs, np.zeros(len(x)))
 
-    def compute(images: list[np.ndarray]):
-        x = np.zeros((batch_size, *images[0].shape), images[0].dtype)
-        x[: len(images)] = images  # always one shape: compiled once
-        probabilities, far = view(x)
-        if mirror:
-            others = view(x[:, :, ::-1])
-            probabilities = (probabilities + others[0]) / 2
-            far = (far + others[1]) / 2
-        strange = far > threshold
-        probabilities = calibrate(probabilities, temperature)
-        return zip(probabilities[: len(images)], strange, strict=False)
-
-    return compute
+def _compute(run, x: np.ndarray, uncertainty: dict | None, mirror: bool):
+    """Yield the probabilities of each image, and whether it is strange."""
+    views = [run(x), run(x[:, :, ::-1])] if mirror else [run(x)]
+    probabilities, *far = (np.mean(y, axis=0) for y in zip(*views, strict=True))
+    strange, temperature = [False] * len(x), 1.0
+    if uncertainty:
+        strange = far[0] > uncertainty["threshold"]
+        temperature = uncertainty["temperature"]
+    return zip(calibrate(probabilities, temperature), strange, strict=True)
 
 
 def judge(probabilities: np.ndarray, strange: bool, names: list[str]) -> dict:
@@ -162,7 +179,7 @@ def judge(probabilities: np.ndarray, strange: bool, names: list[str]) -> dict:
     return row | {"verdict": verdict, "error": ""}
 
 
-def decode_ahead(
+def _decode_ahead(
     photographs: Iterable[Photograph], image_size: int, ahead: int
 ) -> Iterator[tuple[Photograph, np.ndarray | str]]:
     """Read photographs in threads, in order, at most `ahead` of the reader."""
@@ -170,20 +187,19 @@ def decode_ahead(
     waiting = deque()
     try:
         for photograph in photographs:
-            future = pool.submit(_try, photograph, image_size)
-            waiting.append((photograph, future))
+            pixels = pool.submit(_decode, photograph, image_size)
+            waiting.append((photograph, pixels))
             if len(waiting) > ahead:
-                photograph, future = waiting.popleft()
-                yield photograph, future.result()
-        while waiting:
-            photograph, future = waiting.popleft()
-            yield photograph, future.result()
+                photograph, pixels = waiting.popleft()
+                yield photograph, pixels.result()
+        for photograph, pixels in waiting:
+            yield photograph, pixels.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _try(photograph: Photograph, image_size: int) -> np.ndarray | str:
-    """The pixels, or the reason why there are none."""
+def _decode(photograph: Photograph, image_size: int) -> np.ndarray | str:
+    """Return the pixels, or the reason why there are none."""
     try:
         return read_image(photograph.read(), image_size)
     except FileNotFoundError:

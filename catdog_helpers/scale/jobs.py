@@ -1,11 +1,18 @@
 """Prepare, extract features and predict, shard by shard, on any machine."""
 
+import os
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from catdog_helpers.scale.engines import run_shards
-from catdog_helpers.scale.listing import Source
+from tqdm.auto import tqdm
+
 from catdog_helpers.scale.steps import extract_step, predict_step, prepare_step
+from catdog_helpers.scale.storage import Source, Storage, list_shards, require
+
+PER_SHARD = 2048  # 226 MB of pixels at 192 px, 5 MB of MobileNetV2's features
 
 
 def prepare_shards(
@@ -24,9 +31,8 @@ def prepare_shards(
         image_size: Side of the square images in pixels.
         how: `per_shard`, photographs in a shard, of which a worker holds one
             in memory (default 2048); `engine`, `None` for a plain loop or
-            "ray" for many processes or machines: the cluster that `ray.init`
-            or `RAY_ADDRESS` names, else one that is started here; `workers`
-            of Ray, one per GPU or core by default.
+            "ray" for many processes or machines; `workers` of Ray, one per
+            GPU or core by default.
 
     Returns:
         The number of shards that were made, without those found complete.
@@ -36,8 +42,7 @@ def prepare_shards(
             a shard cannot be made.
         ImportError: If a package of the extra `ray` is missing.
     """
-    options = {"image_size": image_size}
-    return run_shards(prepare_step, source, target, options, **how)
+    return _run(prepare_step, source, target, {"image_size": image_size}, **how)
 
 
 def extract_shards(
@@ -58,10 +63,9 @@ def extract_shards(
 
     Args:
         model: A frozen `keras.Model` from raw RGB in [0, 255].
-        source: As for `prepare_shards`; or what it wrote, which is then not
-            decoded again.
-        target: Folder, at any address, that gets a `.npy` of features and a
-            `.parquet` of rows for each shard: see `open_shards`.
+        source: As for `prepare_shards`; or what it wrote.
+        target: Folder that gets a `.npy` of features and a `.parquet` of rows
+            for each shard: see `open_shards`.
         image_size: Side of the images in pixels, if the model takes any.
         mirrored: Flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
@@ -70,14 +74,15 @@ def extract_shards(
         how: As for `prepare_shards`.
 
     Returns:
-        The number of shards that were made, without those found complete.
+        The number of shards that were made.
 
     Raises:
         ValueError: As `prepare_shards`, or if a feature exceeds `dtype`.
     """
-    from catdog_helpers.features import VERSION, layers_key
+    # Not above: Ray's workers import this before the backend is chosen.
+    from catdog_helpers.features import VERSION
+    from catdog_helpers.machine.networks import layers_key, weights_sha256
     from catdog_helpers.machine.precision import with_precision
-    from catdog_helpers.saving import weights_sha256
 
     options = {
         "image_size": image_size or model.input_shape[1],
@@ -85,17 +90,12 @@ def extract_shards(
         "dtype": dtype,
         "batch_size": batch_size,
     }
-    how["known"] = {
-        "weights": weights_sha256(model),
-        "precision": precision,
-        "layers": layers_key(model),
-        "version": VERSION,
-    }
+    known = {"weights": weights_sha256(model), "precision": precision}
+    how["known"] = known | {"layers": layers_key(model), "version": VERSION}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         with_precision(model, precision).save(path)
-        how["files"] = (path,)
-        return run_shards(extract_step, source, target, options, **how)
+        return _run(extract_step, source, target, options, files=[path], **how)
 
 
 def predict_shards(
@@ -112,25 +112,113 @@ def predict_shards(
     Args:
         model_path: As for `predict`.
         source: As for `prepare_shards`.
-        target: Folder, at any address, that gets a `.parquet` of answers for
-            each shard, with the columns that `predict` yields.
-        batch_size: Photographs at a time; changes only speed and memory.
+        target: Folder that gets a `.parquet` of the rows that `predict`
+            yields for each shard.
+        batch_size: As for `predict`.
         mirror: As for `predict`.
         how: As for `prepare_shards`.
 
     Returns:
-        The number of shards that were made, without those found complete.
+        The number of shards that were made.
 
     Raises:
         ValueError: As `prepare_shards`, and as `load_model`.
-        FileNotFoundError: As `load_model`.
     """
     from catdog_helpers.saving import load_model
 
     path = Path(model_path)
-    _, card = load_model(path)
+    how["known"] = {"weights": load_model(path)[1]["weights_sha256"]}
     files = [path.with_suffix(s) for s in (".keras", ".json", ".npz")]
-    how["files"] = tuple(file for file in files if file.is_file())
-    how["known"] = {"weights": card["weights_sha256"]}
+    files = [file for file in files if file.is_file()]
     options = {"model": path.name, "mirror": mirror, "batch_size": batch_size}
-    return run_shards(predict_step, source, target, options, **how)
+    return _run(predict_step, source, target, options, files=files, **how)
+
+
+def _run(
+    step: Callable,
+    source: Source,
+    target: str | Path,
+    options: dict,
+    *,
+    known: dict | None = None,
+    files: list[Path] | None = None,
+    per_shard: int = PER_SHARD,
+    engine: str | None = None,
+    workers: int | None = None,
+) -> int:
+    """Run a step for each missing shard; return how many these were.
+
+    `target` gets a copy of `files`, the model; the record of its shards holds
+    `known` and `options`.
+    """
+    if engine not in (None, "ray"):
+        raise ValueError(f"`engine` must be 'ray'. Received: {engine!r}")
+    target = Storage(target)
+    require(*filter(None, [engine]))
+    source = list_shards(source, target, per_shard)
+    parts = {"step": step.__name__, "source": source.address}
+    parts |= {"shards": len(source.names())} | (known or {}) | options
+    parts.pop("batch_size", None)  # changes no result
+    target.claim(parts)
+    model = Storage(f"{target.address}/model")
+    for file in files or []:  # where every worker finds it
+        model.put(file.name, lambda f, file=file: f.write(file.read_bytes()))
+    names = sorted(set(source.names()) - set(target.names()))
+    worker = partial(_Worker, step, source.address, target.address, options)
+    if engine and names:
+        done = _with_ray(worker, names, workers, gpu=bool(files))
+    else:
+        done = map(worker().make, names) if names else ()
+    bar = step.__name__.removesuffix("_step")
+    for name, error in tqdm(done, bar, len(names), unit=" shards"):
+        if error:
+            raise ValueError(f"shard {name}: {error}")
+    return len(names)
+
+
+def _with_ray(worker, names, workers, *, gpu: bool) -> Iterator:
+    """Make shards on the cluster that Ray knows, or else on this machine."""
+    import ray
+    from ray.util import ActorPool
+
+    if not ray.is_initialized():
+        ray.init(
+            include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+        )
+    have = ray.cluster_resources()
+    gpus = int(have.get("GPU", 0)) if gpu else 0
+    workers = min(workers or gpus or int(have["CPU"]), len(names))
+    # A worker that dies is started again, and makes its shard again.
+    actor = ray.remote(
+        num_cpus=1,
+        num_gpus=min(1, gpus),
+        max_restarts=-1,
+        max_task_retries=-1,
+    )(worker.func)
+    keras = sys.modules.get("keras")
+    given = *worker.args, keras and keras.config.backend()
+    actors = [actor.remote(*given) for _ in range(workers)]
+    make = ActorPool(actors).map_unordered
+    return make(lambda x, name: x.make.remote(name), names)
+
+
+class _Worker:
+    """Make one shard after the other; Ray starts many of it."""
+
+    def __init__(self, step, source, target, options, backend=None):
+        if backend:
+            os.environ["KERAS_BACKEND"] = backend
+            # There is a worker for each core.
+            os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+        self.source, self.target = Storage(source), Storage(target)
+        self.step = step(self.source, self.target, **options)
+
+    def make(self, name: str) -> tuple[str, str]:
+        """Make a shard unless it is complete; return why it cannot be made."""
+        try:
+            if not self.target.has(f"{name}.parquet"):
+                made = self.step(name, self.source.table(name))
+                self.target.write(name, *made)
+        except (ValueError, OSError) as error:  # Ray's own has 50 lines
+            return name, str(error)
+        return name, ""

@@ -12,11 +12,7 @@ OPEN_FILES = 64  # at a time
 
 
 class ShardedArray:
-    """Rows of many `.npy` files as one array that stays on disk.
-
-    It has `shape`, `dtype` and `len`, and takes row numbers and slices; the
-    rows that these return are in memory.
-    """
+    """Rows of many `.npy` files as one array; those taken are in memory."""
 
     def __init__(self, paths: list[Path]):
         read = functools.partial(np.load, mmap_mode="r")
@@ -56,8 +52,7 @@ def open_shards(
     """Open what `prepare_shards`, `extract_shards`, `predict_shards` wrote.
 
     Args:
-        folder: Their `target`. Arrays must lie on a local disk, tables may
-            lie anywhere.
+        folder: Their `target`; arrays must lie on a local disk.
 
     Returns:
         array: Pixels or features, an array that stays on disk and can be

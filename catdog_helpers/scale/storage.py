@@ -1,21 +1,25 @@
 """A folder of shards, on this disk or at any address that fsspec knows."""
 
-import functools
+import hashlib
 import io
 import json
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from catdog_helpers.data.images import MAX_BYTES, read_bytes
+from catdog_helpers.data.walk import is_clutter, is_image_name
+from catdog_helpers.machine.failures import first_line, printable
 
+Source = str | Path | Iterable[str | Path]
 RECORD = "shards.json"  # what the shards beside it are, and how many
 
 
@@ -40,13 +44,13 @@ class Storage:
         """Return the names of the complete shards, in order."""
         self.fs.invalidate_cache()
         found = self.fs.glob(f"{self.root}/*.parquet")
-        return sorted(path.rpartition("/")[2][:-8] for path in found)
+        return sorted(PurePosixPath(path).stem for path in found)
 
     def has(self, file: str) -> bool:
         """Return whether a file exists."""
         return self.fs.exists(f"{self.root}/{file}")
 
-    def table(self, name: str):
+    def table(self, name: str) -> pd.DataFrame:
         """Read a shard's rows."""
         with self.fs.open(f"{self.root}/{name}.parquet", "rb") as file:
             return pd.read_parquet(file)
@@ -62,8 +66,7 @@ class Storage:
         """Write a shard: the array, then the table."""
         if array is not None:
             self.put(f"{name}.npy", lambda file: np.save(file, array))
-        parquet = functools.partial(table.to_parquet, index=False)
-        self.put(f"{name}.parquet", parquet)
+        self.put(f"{name}.parquet", lambda x: table.to_parquet(x, index=False))
 
     def put(self, name: str, write: Callable) -> None:
         """Write a file atomically: `write` receives it open."""
@@ -102,19 +105,65 @@ class Storage:
             self.put(RECORD, lambda file: file.write(text))
 
 
+def list_shards(source: Source, target: Storage, per_shard: int) -> Storage:
+    """Return shards with `path` and `class` (the name of the folder).
+
+    Photographs are listed once, in `listing` in the target: a run that goes
+    on works on the same ones, whatever has come since. Existing shards are
+    returned as they are.
+    """
+    if isinstance(source, (str, Path)):
+        storage = Storage(source)
+        if names := storage.names():
+            if "path" not in storage.table(names[0]):
+                raise ValueError(f"{source}: shards need a column `path`")
+            return storage
+        source, paths = storage.address, _walk(storage)
+    else:
+        paths = [str(path) for path in source]
+        digest = hashlib.sha256("\n".join(paths).encode(errors="replace"))
+        source, paths = digest.hexdigest(), iter(paths)
+    listing = Storage(f"{target.address}/listing")
+    parts = {"source": source, "per_shard": per_shard}
+    if not listing.has("complete"):
+        if target.has("listing"):  # half written, perhaps of other photographs
+            listing.fs.rm(listing.root, recursive=True)
+        listing.claim(parts)
+        n = 0
+        while some := [printable(path) for path in islice(paths, per_shard)]:
+            classes = [path.split("/")[-2:][0] for path in some]
+            table = pd.DataFrame({"path": some, "class": classes})
+            listing.write(f"{n:07d}", table)
+            n += 1
+        if not n:
+            raise ValueError(f"there are no photographs. Received: {source}")
+        listing.put("complete", lambda file: None)
+    listing.claim(parts)
+    return listing
+
+
+def _walk(storage: Storage) -> Iterator[str]:
+    """Find photographs; memory holds the names of one folder at a time."""
+    for folder, folders, files in storage.fs.walk(storage.root):
+        folders[:] = sorted(x for x in folders if not is_clutter(x))
+        for name in sorted(files):
+            if is_image_name(name) and not is_clutter(name):
+                path = f"{folder}/{name}"
+                address = storage.fs.unstrip_protocol(path)
+                yield path if storage.is_local else address
+
+
 def read_address(path: str) -> bytes:
     """Read a photograph from this disk, or from where fsspec finds it."""
     if "://" not in path:
-        return read_bytes(Path(path))
+        return read_bytes(path)
     import fsspec
 
     try:
         with fsspec.open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError:
-        raise
     except Exception as error:  # each service has exceptions of its own
-        raise ValueError(f"not readable: {error}") from None
+        raise ValueError(f"not readable: {first_line(error)}") from None
     if len(data) > MAX_BYTES:
         raise ValueError(f"too large: at most {MAX_BYTES:,} bytes are read")
     return data

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -15,7 +14,7 @@ from keras import layers
 from catdog_helpers.__main__ import main
 from catdog_helpers.bases import BASES, load_base
 from catdog_helpers.deploy import exporting, formats
-from catdog_helpers.deploy.exporting import export, run_images
+from catdog_helpers.deploy.exporting import export
 from catdog_helpers.deploy.parity import check_parity, compare, run_exported
 from catdog_helpers.models import build_head, join
 from catdog_helpers.saving import save_model
@@ -26,7 +25,6 @@ from catdog_helpers.uncertainty import (
     with_features,
 )
 
-ROOT = Path(__file__).parents[2]
 SIDE = 16
 CARD = {"class_names": ["cat", "dog"], "image_size": SIDE}
 FILES = {
@@ -34,6 +32,9 @@ FILES = {
     "litert": "model.tflite",
     "saved_model": "saved_model",
 }
+
+
+formats_written = pytest.mark.parametrize("format", FILES)
 
 
 def make_model(image_size=SIDE, first=()):
@@ -63,6 +64,19 @@ def images():
     return rng.integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8)
 
 
+@pytest.fixture(scope="module")
+def alone(model, tmp_path_factory) -> Path:
+    """The model as a file that lies in no run."""
+    path = tmp_path_factory.mktemp("alone") / "any.keras"
+    save_model(model, path, CARD)
+    return path
+
+
+def save(model, folder: Path, uncertainty=None) -> Path:
+    save_model(model, folder / "any.keras", CARD, uncertainty)
+    return folder / "any.keras"
+
+
 @pytest.fixture
 def model_path(run_dir):
     """A model within a run, whose test images it is compared on."""
@@ -71,9 +85,11 @@ def model_path(run_dir):
     return path
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
-def test_the_file_answers_as_the_model_does(format, model, images, tmp_path):
-    result = export(model, format, tmp_path, card=CARD, images=images)
+@formats_written
+def test_the_file_answers_as_the_model_does(
+    format, model, alone, images, tmp_path
+):
+    result = export(alone, format, tmp_path, images=images)
     found = run_exported(tmp_path / FILES[format], images)
     expected = model.predict(images.astype("float32"), verbose=0)
     assert set(found) == {"probabilities"}
@@ -88,10 +104,10 @@ def test_the_file_answers_as_the_model_does(format, model, images, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+@formats_written
 def test_a_model_may_enlarge_its_images(format, images, tmp_path):
-    model = make_model(first=[layers.Resizing(21, 21)])
-    result = export(model, format, tmp_path, card=CARD, images=images)
+    path = save(make_model(first=[layers.Resizing(21, 21)]), tmp_path)
+    result = export(path, format, tmp_path / "to", images=images)
     assert result["parity"]["largest_difference"] < 1e-5
 
 
@@ -104,30 +120,18 @@ def test_a_path_brings_its_card_and_the_test_images_of_its_run(
     assert (tmp_path / "new" / "folder" / "model.tflite").is_file()
 
 
-def test_images_of_a_run_are_those_of_the_split(model_path, run_dir):
-    from catdog_helpers import load_run
-    from catdog_helpers.data.splits import split_rows
-
-    run = load_run(run_dir)
-    images, manifest = run.images, run.manifest
-    for split, rows in zip(
-        ("train", "validation", "test"), split_rows(manifest), strict=True
-    ):
-        found = run_images(model_path, split, 1000)
-        np.testing.assert_array_equal(found, images[rows])
-    assert len(run_images(model_path, "train", 5)) == 5
+def test_exporting_again_replaces_and_sweeps(alone, images, tmp_path):
+    (tmp_path / ".partial-x1y2" / "saved_model").mkdir(parents=True)  # a kill's
+    (tmp_path / "index.html").write_text("mine")
+    for _ in range(2):
+        export(alone, "saved_model", tmp_path, images=images)
+    names = {"index.html", "saved_model", "saved_model.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
-def test_exporting_again_replaces_files_and_folders(model, images, tmp_path):
-    for format in ("saved_model", "litert"):
-        for _ in range(2):
-            export(model, format, tmp_path, card=CARD, images=images)
-    assert len(list(tmp_path.iterdir())) == 4
-
-
-@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+@formats_written
 def test_a_file_that_answers_differently_is_not_kept(
-    format, model, images, tmp_path, monkeypatch
+    format, alone, images, tmp_path, monkeypatch
 ):
     """Plant another model's file where the exporter writes its own."""
     other = make_model()
@@ -140,7 +144,7 @@ def test_a_file_that_answers_differently_is_not_kept(
     with pytest.raises(
         ValueError, match="answers differently and was not kept"
     ):
-        export(model, format, tmp_path, card=CARD, images=images)
+        export(alone, format, tmp_path, images=images)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,11 +191,9 @@ def test_int8_is_smaller_and_says_so(images, tmp_path):
     body += [layers.GlobalAveragePooling2D(), layers.Dense(2, "softmax")]
     inputs = [keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 255)]
     model = keras.Sequential([*inputs, *body])
-    options = {"card": CARD, "images": images[:20]}
-    whole = export(model, "litert", tmp_path, **options)
-    small = export(
-        model, "litert", tmp_path, int8_images=images[20:], **options
-    )
+    path = save(model, tmp_path)
+    whole = export(path, "litert", tmp_path, images=images)
+    small = export(path, "litert", tmp_path, images=images, int8=True)
     assert small["file"] == "model_int8.tflite"
     assert small["bytes"] < 0.4 * whole["bytes"]
     assert (tmp_path / "model_int8.tflite.json").is_file()
@@ -204,12 +206,12 @@ def uncertainty(model, images):
     return found | {"temperature": np.asarray(0.02)}
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+@formats_written
 def test_temperature_and_distance_are_in_the_file(
     format, model, images, uncertainty, tmp_path
 ):
-    options = {"card": CARD, "images": images, "uncertainty": uncertainty}
-    result = export(model, format, tmp_path, **options)
+    path = save(model, tmp_path, uncertainty)
+    result = export(path, format, tmp_path, images=images)
     found = run_exported(tmp_path / FILES[format], images)
     features, raw = with_features(model).predict(
         images.astype("float32"), verbose=0
@@ -233,30 +235,21 @@ def test_a_file_without_its_temperature_is_not_kept(
         return formats.with_answers(model, found, **options)
 
     monkeypatch.setattr(exporting, "with_answers", without)
-    options = {"card": CARD, "images": images, "uncertainty": uncertainty}
+    path = save(model, tmp_path, uncertainty)
     with pytest.raises(ValueError, match="answers differently"):
-        export(model, "saved_model", tmp_path, **options)
+        export(path, "saved_model", tmp_path, images=images)
 
 
-def test_litert_takes_exactly_one_image(model, images, tmp_path):
+def test_litert_takes_exactly_one_image(alone, images, tmp_path):
     """LiteRT.js refuses a file whose batch has no fixed size."""
     import tensorflow as tf
 
-    export(model, "litert", tmp_path, card=CARD, images=images)
+    export(alone, "litert", tmp_path, images=images)
     file = tf.lite.Interpreter(str(tmp_path / "model.tflite"))
     (image,) = file.get_input_details()
     assert list(image["shape_signature"]) == [1, SIDE, SIDE, 3]
     (signature,) = file.get_signature_list().values()
     assert signature == {"inputs": ["image"], "outputs": ["probabilities"]}
-
-
-def test_what_a_killed_export_left_is_deleted(model, images, tmp_path):
-    left = tmp_path / ".partial-x1y2" / "saved_model"
-    left.mkdir(parents=True)
-    (tmp_path / "index.html").write_text("mine")
-    export(model, "saved_model", tmp_path, card=CARD, images=images)
-    names = {"index.html", "saved_model", "saved_model.json"}
-    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_onnx_refuses_the_exact_gelu_at_once_and_names_litert(
@@ -268,14 +261,14 @@ def test_onnx_refuses_the_exact_gelu_at_once_and_names_litert(
         raise AssertionError("the conversion was started")
 
     monkeypatch.setattr(tf2onnx.convert, "from_graph_def", never)
-    model = make_model(first=[layers.Activation("gelu")])
+    path = save(make_model(first=[layers.Activation("gelu")]), tmp_path)
     with pytest.raises(ValueError, match="Erfc; export this base as litert"):
-        export(model, "onnx", tmp_path, card=CARD, images=images)
-    assert list(tmp_path.iterdir()) == []
+        export(path, "onnx", tmp_path / "to", images=images)
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "litert", "saved_model"])
+@formats_written
 @pytest.mark.parametrize("name", BASES)
 def test_every_base_exports_or_refuses(name, format, tmp_path):
     """With random weights; InceptionV3 takes no smaller images than 75 px."""
@@ -284,45 +277,34 @@ def test_every_base_exports_or_refuses(name, format, tmp_path):
     base = load_base(name, weights, image_size=96)
     model = join(base, build_head(base.output_shape[-1:], 2))
     x = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), np.uint8)
-    given = {"card": CARD | {"image_size": 96}, "images": x}
+    path = tmp_path / "any.keras"
+    save_model(model, path, CARD | {"image_size": 96})
     if (name, format) == ("ConvNeXtTiny", "onnx"):
         with pytest.raises(ValueError, match="export this base as litert"):
-            export(model, format, tmp_path, **given)
+            export(path, format, tmp_path, images=x)
     else:
-        assert export(model, format, tmp_path, **given)["bytes"] > 1e5
+        assert export(path, format, tmp_path, images=x)["bytes"] > 1e5
 
 
 @pytest.mark.parametrize("package", ["tf2onnx", "onnxruntime"])
-def test_a_missing_package_is_named(package, tmp_path):
-    """In a Python of its own, where that package cannot be imported."""
-    code = f"""
-import sys
-sys.path[:0] = ["tests", "tests/deploy"]
-sys.modules["{package}"] = None
-import numpy as np
-from catdog_helpers.deploy.exporting import export
-from test_exporting import CARD, make_model
-x = np.zeros((2, {SIDE}, {SIDE}, 3), np.uint8)
-try:
-    export(make_model(), "onnx", {str(tmp_path)!r}, card=CARD, images=x)
-except ImportError as error:
-    print(error)
-"""
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.count("\n") == 1, done.stderr
-    assert package in done.stdout.split(";")[0]
-    assert done.stdout.endswith("; pip install tf2onnx onnxruntime\n")
+def test_a_missing_package_is_named(
+    package, alone, images, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    words = f"{package}.*; pip install tf2onnx onnxruntime$"
+    with pytest.raises(ImportError, match=words) as caught:
+        export(alone, "onnx", tmp_path, images=images)
+    assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_backend_that_cannot_is_said(model, images, tmp_path, monkeypatch):
+def test_a_backend_that_cannot_is_said(alone, images, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise NotImplementedError("only with TensorFlow\nand more")
 
     monkeypatch.setattr(keras.Model, "export", refuse)
     with pytest.raises(ValueError, match="tensorflow backend: only") as caught:
-        export(model, "litert", tmp_path, card=CARD, images=images)
+        export(alone, "litert", tmp_path, images=images)
     assert "\n" not in str(caught.value)
 
 
@@ -330,18 +312,13 @@ def test_a_backend_that_cannot_is_said(model, images, tmp_path, monkeypatch):
     ("options", "words"),
     [
         ({"format": "h5"}, "`format` must be onnx, .* Received: 'h5'"),
-        (
-            {"format": "onnx", "int8_images": []},
-            "must be litert. Received: 'onnx'",
-        ),
-        ({"format": "litert", "card": None}, "give `card` and `images`"),
-        ({"format": "litert", "images": None}, "give `card` and `images`"),
+        ({"format": "onnx", "int8": True}, "must be litert .*Received: 'onnx'"),
+        ({"format": "litert"}, "no images for the check .*give `images`"),
     ],
 )
-def test_wrong_arguments_are_named(options, words, model, images, tmp_path):
-    given = {"card": CARD, "images": images} | options
+def test_wrong_arguments_are_named(options, words, alone, tmp_path):
     with pytest.raises(ValueError, match=words):
-        export(model, given.pop("format"), tmp_path, **given)
+        export(alone, folder=tmp_path, **options)
 
 
 def run(*arguments) -> tuple[int, str, str]:

@@ -42,5 +42,3 @@ def test_a_model_without_a_result_gets_no_card(run_dir, tmp_path):
     with pytest.raises(ValueError, match="has none of this model"):
         export(path, "card", tmp_path / "hub")
     assert list((tmp_path / "hub").iterdir()) == []
-    with pytest.raises(ValueError, match="needs a model's path"):
-        export(make_model(), "card", tmp_path / "hub")

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 from browser import RUNTIME, serve
-from test_exporting import CARD, images, model, model_path, run  # noqa: F401
+from test_exporting import model_path, run  # noqa: F401
 
 from catdog_helpers.deploy import webpage
 from catdog_helpers.deploy.exporting import export
@@ -52,12 +52,11 @@ def registry(packages, tmp_path, monkeypatch):
 
 def test_the_page_is_whole_and_its_runtime_travels_with_it(
     registry,
-    model,  # noqa: F811
-    images,  # noqa: F811
+    model_path,  # noqa: F811
     tmp_path,
 ):
     page = tmp_path / "page"
-    result = export(model, "web", page, card=CARD, images=images)
+    result = export(model_path, "web", page)
     found = {path.name for path in page.iterdir()}
     assert found == NAMES | {"model.tflite", "model.json", "runtime"}
     assert json.loads((page / "model.json").read_text("utf-8")) == result

@@ -21,7 +21,7 @@ from PIL import Image
 
 from catdog_helpers.__main__ import main
 from catdog_helpers.data.images import read_image
-from catdog_helpers.prediction.photographs import find_photographs
+from catdog_helpers.prediction import predictor
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import save_model
 
@@ -115,12 +115,6 @@ def test_nothing_but_unreadable_files_is_no_crash(model_path, photos):
     assert len(rows) == 1
 
 
-def test_folders_are_searched_and_files_taken_as_they_are(photos):
-    text = photos / "notes.txt"
-    found = [found.path for found in find_photographs([text, photos / "b"])]
-    assert found == [str(text), str(photos / "b" / "red.png")]
-
-
 def run(*arguments) -> tuple[int, list[str], str]:
     out, error = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(error):
@@ -187,19 +181,11 @@ def test_without_a_model_there_is_one_line_and_status_2(
     assert error.count("\n") == 1
 
 
-def test_a_table_that_cannot_be_written_is_said(model_path, tmp_path):
-    file = paint(tmp_path / "a.png", "red")
-    status, _, error = run("--model", model_path, "--csv", tmp_path, file)
-    assert status == 2
-    assert error.count("\n") == 1
-    assert str(tmp_path) in error
-
-
 @pytest.mark.parametrize(
     ("called", "program"),
     [
         ("/x/bin/catdog", "catdog"),
-        ("/x/__main__.py", f"{Path(sys.executable).name} -m catdog_helpers"),
+        ("/x/__main__.py", "python -m catdog_helpers"),
     ],
 )
 def test_usage_and_help_name_the_program_as_called(
@@ -215,7 +201,7 @@ def test_usage_and_help_name_the_program_as_called(
         with pytest.raises(SystemExit):
             main([command, "--help"])
         text = capsys.readouterr().out
-        example = text.partition("example:")[2].partition("exit")[0]
+        example = text.partition("examples:")[2].partition("exit")[0]
         assert f"  {program} {command} " in example
         assert "130  stopped by Ctrl-C" in text
 
@@ -228,15 +214,17 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == expected
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5"])
-def test_a_wrong_option_is_named_as_it_is_typed(number, capsys):
+def test_a_wrong_option_is_named_as_it_is_typed(capsys):
     with pytest.raises(SystemExit):
-        main(["predict", "--model", "a.keras", "--batch-size", number, "a.jpg"])
-    assert "--batch-size: must be a whole" in capsys.readouterr().err
-    common = ["export", "--model", "a.keras", "--to", "a", "--format", "onnx"]
-    for option in (["--int8"], ["--runtime", "dist"]):
-        assert main([*common, *option]) == 2
-        assert f"export: {option[0]} needs --fo" in capsys.readouterr().err
+        main(["predict", "--model", "a.keras", "--batch-size", "1.5", "a.jpg"])
+    assert "--batch-size: invalid int" in capsys.readouterr().err
+    status, _, error = run("--model", "a.keras", "--batch-size", 0, "a.jpg")
+    assert status == 2
+    assert "predict: --batch-size must be 1 or more. Received: 0" in error
+    export = ["export", "--model", "a.keras", "--to", "a", "--format", "onnx"]
+    assert main([*export, "--int8"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("export: --format must be litert with --int8.")
 
 
 def program(*arguments, **options) -> subprocess.CompletedProcess:
@@ -338,19 +326,6 @@ def test_a_file_that_was_half_synced_is_tried_again(model_path, tmp_path):
     assert "goes on: 1 new rows" in error
     with table.open(newline="", encoding="utf-8") as opened:
         assert [row["class"] for row in csv.DictReader(opened)] == ["red"]
-
-
-def test_two_runs_on_one_table_are_one_table(model_path, tmp_path):
-    file = paint(tmp_path / "a.png", "red")
-    table = tmp_path / "t.csv"
-    rows = predict(model_path, [file] * 9, csv=table, batch_size=1)
-    next(rows)
-    status, lines, error = run("--model", model_path, "--csv", table, file)
-    assert (status, lines) == (2, [])
-    assert "another `predict` writes to it" in error
-    assert error.count("\n") == 1
-    rows.close()
-    assert run("--model", model_path, "--csv", table, file)[0] == 0
 
 
 def test_between_two_classes_both_are_named(model_path):
@@ -467,6 +442,54 @@ def test_photographs_are_read_ahead_but_not_far(model_path, tmp_path):
     rows.close()
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_large_folder_is_answered_by_openvino(
+    mirror, model_path, tmp_path, monkeypatch
+):
+    """The same answers; only a folder's size is known beforehand."""
+    pytest.importorskip("openvino")
+    files = [paint(tmp_path / f"{i}.png", NAMES[i % 3]) for i in range(9)]
+    expected = list(predict(model_path, tmp_path, mirror=mirror))
+    asked = []
+
+    def choose(model, x, n_images, name):
+        asked.append(n_images)
+        return "openvino"
+
+    monkeypatch.setattr(predictor, "choose", choose)
+    monkeypatch.setattr(predictor, "MANY", 9)
+    list(predict(model_path, (file for file in files)))
+    list(predict(model_path, files[:8]))
+    assert asked == []
+    found = list(predict(model_path, tmp_path, mirror=mirror))
+    assert asked == [9]
+    for one, other in zip(expected, found, strict=True):
+        assert one["verdict"] == other["verdict"]
+        assert one["probability"] == pytest.approx(other["probability"], 1e-4)
+
+
+def test_a_number_format_that_changes_answers_is_not_taken(
+    model_path, photos, monkeypatch
+):
+    expected = list(predict(model_path, photos))
+    monkeypatch.setattr(predictor, "choose", lambda *_: "bfloat16")
+    monkeypatch.setattr(predictor, "MANY", 1)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(predict(model_path, photos)), pd.DataFrame(expected)
+    )
+
+
+def test_a_model_of_drawings_says_so_once(model_path, tmp_path):
+    model = keras.models.load_model(model_path)
+    card = {"class_names": NAMES, "image_size": 12, "trained_on": "drawings"}
+    save_model(model, tmp_path / "drawn.keras", card)
+    file = paint(tmp_path / "a.png", "red")
+    status, _, error = run("--model", tmp_path / "drawn.keras", file, file)
+    assert status == 0
+    said = "trained on drawings; it knows nothing of photographs"
+    assert error == f"predict: {said}\n"
+
+
 def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
     """Same names side by side, a second run adds nothing, nothing moves."""
     folder, out = tmp_path / "in", tmp_path / "sorted"
@@ -490,23 +513,6 @@ def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
     assert (out / "blue" / "x.png").read_text() == "mine"
     assert (out / "red" / "x.png").read_bytes() == first.read_bytes()
     assert len(list(folder.rglob("*.png"))) == 4
-
-
-def test_a_run_that_was_killed_goes_on(model_path, tmp_path):
-    folder, table = tmp_path / "in", tmp_path / "t.csv"
-    for i in range(6):
-        paint(folder / f'{i}, "a"\nb.png', "red")
-    run("--model", model_path, "--csv", table, folder)
-    whole = table.read_bytes()
-    lines = whole.split(b"\r\n")
-    table.write_bytes(b"\r\n".join(lines[:4]) + b"\r\n" + lines[4][:11])
-    status, printed, error = run("--model", model_path, "--csv", table, folder)
-    assert status == 0
-    assert "goes on: 3 new rows" in error
-    assert table.read_bytes() == whole
-    with table.open(newline="", encoding="utf-8") as file:
-        paths = [row["path"] for row in csv.DictReader(file)]
-    assert paths == sorted(map(str, folder.iterdir()))
 
 
 @pytest.mark.slow

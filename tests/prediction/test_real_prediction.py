@@ -1,8 +1,6 @@
 """What `predict` must show on real photographs and real weights."""
 
 import re
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -168,13 +166,3 @@ def test_the_command_keeps_up_with_the_bare_model(trained, tmp_path):
     ratio = min(b for b, _ in seconds) / min(c for _, c in seconds)
     print(f"\n{seconds}: {ratio:.2f} of the bare model's throughput")
     assert ratio >= 0.85
-
-
-def test_the_command_answers_all_of_a_folder(trained, tmp_path):
-    model_path, test, _ = trained
-    table = tmp_path / "answers.csv"
-    command = ["-m", "catdog_helpers", "predict", "--csv", table]
-    command += ["--model", model_path, test]
-    line = list(map(str, [sys.executable, *command]))
-    subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
-    assert len(table.read_text("utf-8").splitlines()) == N_TEST + 1

@@ -36,14 +36,3 @@ def test_its_code_runs(engine, tmp_path, monkeypatch, capsys):
     assert np.count_nonzero(names["features"][:].any(axis=1)) == 12
     assert len(names["good"]) == 12
     assert "unreadable    1" in re.sub(" +", "    ", capsys.readouterr().out)
-
-
-def test_nobody_is_told_to_install_the_package_from_an_index():
-    """Whoever registers the name there would run code on their machines."""
-    folders = ("catdog_helpers", "docs", "notebooks", "tools", "benchmarks")
-    files = [p for f in folders for p in (ROOT / f).rglob("*.*")]
-    files = [*files, ROOT / "README.md"]
-    for path in files:
-        if path.suffix in (".py", ".md", ".ipynb", ".html", ".js"):
-            text = path.read_text("utf-8")
-            assert not re.search(r"install\s+'?catdog[-_]helpers", text), path

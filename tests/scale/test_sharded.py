@@ -226,7 +226,9 @@ def test_a_list_that_was_cut_short_is_made_again(photos, tmp_path):
     assert prepare_shards(photos, target, SIDE, per_shard=PER_SHARD) == 11
 
 
-def test_a_folder_keeps_the_shards_of_one_run(photos, expected, tmp_path):
+def test_a_folder_keeps_the_shards_of_one_run(
+    photos, expected, front, tmp_path
+):
     target = expected["prepare"]
     before = {p: p.stat().st_mtime_ns for p in target.rglob("*")}
     given = {"per_shard": PER_SHARD}
@@ -236,6 +238,9 @@ def test_a_folder_keeps_the_shards_of_one_run(photos, expected, tmp_path):
         prepare_shards(photos, target, SIDE)
     with pytest.raises(ValueError, match="another folder.*source"):
         prepare_shards([photos / "dog/000.png"], target, SIDE, **given)
+    other = keras.models.clone_model(front)
+    with pytest.raises(ValueError, match="another folder.*weights"):
+        extract_shards(other, photos, expected["extract"], **given)
     with pytest.raises(ValueError, match="another folder.*step"):
         prepare_shards(target / "listing", target / "listing", SIDE)
     assert before == {p: p.stat().st_mtime_ns for p in target.rglob("*")}
@@ -244,13 +249,6 @@ def test_a_folder_keeps_the_shards_of_one_run(photos, expected, tmp_path):
     Storage(tmp_path / "other").write("a", pd.DataFrame({"file": ["a.jpg"]}))
     with pytest.raises(ValueError, match="other: shards need a column `path`"):
         prepare_shards(tmp_path / "other", tmp_path / "target", SIDE)
-
-
-def test_another_model_is_another_run(expected, photos, front):
-    other = keras.models.clone_model(front)
-    given = {"per_shard": PER_SHARD, "precision": "float32"}
-    with pytest.raises(ValueError, match="another folder.*weights"):
-        extract_shards(other, photos, expected["extract"], **given)
 
 
 def test_features_too_large_for_their_file_are_refused(expected, tmp_path):
@@ -265,14 +263,12 @@ def test_features_too_large_for_their_file_are_refused(expected, tmp_path):
 def test_a_missing_package_is_named(photos, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     match = rf"{package} is missing: run pip install -e '.\[ray\]' in the"
+    given = (photos, tmp_path / "new", SIDE)
     with pytest.raises(ImportError, match=match):
-        prepare_shards(photos, tmp_path / "new", SIDE, engine="ray")
+        prepare_shards(*given, engine="ray")
+    with pytest.raises(ValueError, match="must be 'ray'. Received: 'spark'"):
+        prepare_shards(*given, engine="spark")
     assert not (tmp_path / "new").exists()
-
-
-def test_an_unknown_engine_is_named(photos, tmp_path):
-    with pytest.raises(ValueError, match="None or 'ray'. Received: 'spark'"):
-        prepare_shards(photos, tmp_path, SIDE, engine="spark")
 
 
 # One array of many files
