@@ -1,6 +1,6 @@
 """Show which part of a photograph an answer rests on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 from scipy.ndimage import gaussian_filter
 
-from catdog_helpers.plots import plot_images
 from catdog_helpers.study.inside import cut_model
 
 
@@ -162,40 +161,3 @@ def _torch(function):
 
 
 _WITH_GRADIENT = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-
-
-def plot_heat_maps(
-    images: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray | None],
-    titles: Sequence[str] | None = None,
-    *,
-    columns: int = 6,
-    colors: Sequence[str] | None = None,
-) -> np.ndarray:
-    """Show pictures in a grid, each under its heat map.
-
-    Args:
-        images: As for `plot_images`.
-        maps: One for each picture, what `heat_map` returned; `None` leaves a
-            picture as it is.
-        titles: One for each picture.
-        columns: Pictures a row.
-        colors: Colour of each title.
-
-    Returns:
-        The axes, shape `(rows, columns)`.
-    """
-    axes = plot_images(images, titles, columns=columns, colors=colors)
-    for ax, image, heat in zip(axes.flat, images, maps, strict=False):
-        if heat is not None:
-            height, width = image.shape[:2]
-            ax.imshow(
-                heat,
-                cmap="inferno",
-                vmin=0,
-                vmax=1,
-                alpha=0.65 * heat,  # clear where it is cold
-                interpolation="bicubic",
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-            )
-    return axes

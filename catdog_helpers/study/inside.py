@@ -1,12 +1,10 @@
 """Take a trained model apart: feature map, features, logits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
-from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
@@ -171,35 +169,3 @@ def _from_pooling(model) -> list:
     pooling = layers.GlobalAveragePooling2D
     found = [i for i, x in enumerate(model.layers) if isinstance(x, pooling)]
     return model.layers[found[-1] :] if found else []
-
-
-def plot_features(
-    features: np.ndarray,
-    labels: np.ndarray,
-    names: Sequence[str],
-    *,
-    seed: int = 0,
-    ax: plt.Axes | None = None,
-) -> plt.Axes:
-    """Draw features in the two directions in which they differ most.
-
-    Args:
-        features: Shape `(n, n_features)`.
-        labels: Shape `(n,)`, class numbers; they only choose the colours.
-        names: Of all classes; the first 20 are drawn.
-        seed: Of the directions' search (PCA).
-        ax: Where to draw. Defaults to new axes.
-
-    Returns:
-        The axes.
-    """
-    ax = ax or plt.subplots(figsize=(6.5, 4.5), layout="constrained")[1]
-    plane = PCA(n_components=2, random_state=seed)
-    places = plane.fit_transform(np.asarray(features, dtype="float32"))
-    colors = plt.get_cmap("tab20" if len(names) > 10 else "tab10").colors
-    for number, (name, color) in enumerate(zip(names, colors, strict=False)):
-        here = places[labels == number]
-        ax.scatter(*here.T, s=8, alpha=0.6, label=name, color=color)
-    ax.set(xlabel="first direction", ylabel="second direction")
-    ax.figure.legend(loc="outside right upper", fontsize=8)
-    return ax

@@ -6,7 +6,13 @@ import pytest
 
 from catdog_helpers.data.splits import split
 from catdog_helpers.evaluation import score, wilson_interval
-from catdog_helpers.study.advice import advise, learning_curve, what_more_buys
+from catdog_helpers.study.advice import (
+    advise,
+    advise_class,
+    per_class,
+    what_more_buys,
+)
+from catdog_helpers.study.linear import learning_curve
 from catdog_helpers.training import class_weights
 
 
@@ -17,6 +23,7 @@ def manifest_of(counts: dict[str, int]) -> pd.DataFrame:
     table["path"] = [f"{name}/{i}.jpg" for i, name in enumerate(classes)]
     table["sha256"] = [f"{i:064x}" for i in range(len(classes))]
     table = table.assign(status="ok", given_split="", group=table.index)
+    table = table.assign(reason="", duplicate=table.index)
     return split(table)
 
 
@@ -46,7 +53,9 @@ def test_uneven_data_is_told_of_weights_and_balanced_accuracy():
 def test_rejected_contradicting_and_suspect_images_are_counted():
     table = manifest_of({"a": 50, "b": 50})
     table.loc[3, "status"] = "rejected"
-    table.loc[60, "group"] = 5  # of class b, a copy of one of class a
+    table.loc[60, ["group", "duplicate"]] = (
+        5  # of class b, a copy of one of class a
+    )
     said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
     assert any(s.startswith("1 files do not decode") for s in said)
     assert any(s.startswith("2 images have a copy") for s in said)
@@ -134,3 +143,21 @@ def test_what_more_buys_follows_the_power_law():
     assert "40 training images a class" in said
     assert "buy little" in what_more_buys(curve.assign(accuracy=0.9))
     assert "1.00" in what_more_buys(curve.assign(accuracy=1.0))
+
+
+TRUTH = np.array([0] * 60 + [1] * 60)
+ANSWERS = np.array([0] * 60 + [1] * 30 + [0] * 30)
+
+
+def test_the_weakest_class_comes_first_with_what_it_is_taken_for():
+    table = per_class(TRUTH, ANSWERS, ["cat", "dog"])
+    assert table.index.tolist() == ["dog", "cat"]
+    assert table.accuracy.tolist() == [0.5, 1]
+    assert table["taken for"].tolist() == ["cat", ""]
+    assert (table.low < table.accuracy).all()
+    assert "“dog” is the weakest class (0.500)" in advise_class(table)
+
+
+def test_no_class_is_called_weak_where_the_intervals_overlap():
+    few = per_class(TRUTH[55:64], ANSWERS[55:64], ["cat", "dog"])
+    assert "do not show" in advise_class(few)

@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catdog_helpers.study.curves import measure_once, subsets, sum_up_curves
+from catdog_helpers.study.curves import (
+    measure_once,
+    plot_data_size,
+    subsets,
+    sum_up_curves,
+)
 
 ROWS = np.arange(100, 500)
 LABELS = (np.arange(600) % 10 == 0).astype(int)  # one in ten is of class 1
@@ -148,3 +153,43 @@ def test_a_failed_measurement_leaves_no_line(tmp_path):
     with pytest.raises(ZeroDivisionError):
         measure_once(path, {"n": 1}, lambda: {"accuracy": 1 / 0})
     assert not path.exists()
+
+
+def drawn_curves() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "method": ["one"] * 4 + ["two"] * 2,
+            "training images": [20, 20, 100, 100, 20, 100],
+            "seed": [0, 1, 0, 1, 0, 0],
+            "test accuracy": [0.5, 0.6, 0.7, 0.9, 0.9, 0.95],
+            "longer": False,
+        }
+    )
+
+
+def test_data_size_has_dots_a_mean_and_a_band():
+    ax = plot_data_size(drawn_curves())
+    stars, line, dots, *_ = ax.get_lines()
+    assert len(stars.get_xydata()) == 0
+    np.testing.assert_allclose(line.get_xydata(), [[20, 0.55], [100, 0.8]])
+    found = dots.get_xydata()
+    expected = [[20, 0.5], [20, 0.6], [100, 0.7], [100, 0.9]]
+    np.testing.assert_allclose(found, expected)
+    corners = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
+    assert set(map(tuple, expected)) <= corners
+    assert ax.get_xscale() == "log"
+    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    assert ticks == ["20", "100"]
+    (legend,) = ax.figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["one", "two"]
+    assert line.get_color() == dots.get_color()
+
+
+def test_longer_trainings_are_stars_off_the_line():
+    longer = drawn_curves().assign(longer=[True] + 5 * [False])
+    stars, line, dots, *_ = plot_data_size(longer).get_lines()
+    np.testing.assert_allclose(stars.get_xydata(), [[20, 0.5]])
+    assert stars.get_marker() == "*"
+    np.testing.assert_allclose(line.get_xydata(), [[20, 0.6], [100, 0.8]])
+    assert [20, 0.5] not in dots.get_xydata().tolist()

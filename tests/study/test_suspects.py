@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from catdog_helpers.study import advice
-from catdog_helpers.study.advice import suspect_labels
+from catdog_helpers.study import linear
+from catdog_helpers.study.linear import suspect_labels
 
 
 def blobs(n_classes: int, n: int = 60, spread: float = 1.0, seed: int = 0):
@@ -83,6 +83,6 @@ def test_suspects_are_those_of_cleanlab(n_classes):
         return_indices_ranked_by="self_confidence",
         n_jobs=1,
     )
-    ours = advice._confidently_other(probabilities, labels)
+    ours = linear._confidently_other(probabilities, labels)
     assert len(ours) > 5
     assert ours.tolist() == theirs.tolist()
