@@ -208,7 +208,7 @@ def plot_reasons(model_path, probabilities, run, rows):
     features = ch.study.pooled_features(model, run.images, used)
     answers, names = probabilities[rows].argmax(axis=1), run.class_names
     rows = run.test[rows]
-    heats = ch.study.heat_map(model, run.images[rows], answers)
+    heats = ch.study.heat_map(model, run.images[rows])
     pictures, maps, titles = [], [], []
     for row, answer, heat in zip(rows, answers, heats, strict=True):
         near = ch.study.nearest_images(features, [row], run.train, n=4)[0]

@@ -45,35 +45,35 @@ def through_the_parts(model, x) -> np.ndarray:
     return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
 
-@pytest.mark.parametrize("side", [32, 128])  # without and with pooling first
-def test_the_scratch_cnn(side, tmp_path):
-    keras.utils.set_random_seed(0)
-    model = build_cnn(side, 3)
-    model.save(tmp_path / "model.keras")
-    model = keras.models.load_model(tmp_path / "model.keras")
+def assert_parts_give_the_whole(model, side):
     x = pixels(2, side)
     expected = answer(model, x)
     np.testing.assert_allclose(through_the_parts(model, x), expected, 1e-4)
 
 
-@pytest.mark.parametrize("base", ["sample", "MobileNetV2", "ConvNeXtTiny"])
-def test_a_base_joined_saved_and_loaded(base, tmp_path):
+@pytest.mark.parametrize(
+    ("base", "side"),
+    [
+        ("scratch", 32),  # without a pooling first
+        ("scratch", 128),  # with one
+        ("sample", 64),
+        ("MobileNetV2", 64),
+        ("ConvNeXtTiny", 64),
+    ],
+)
+def test_a_model_built_saved_and_loaded(base, side, tmp_path):
     keras.utils.set_random_seed(0)
-    model = joined(base, 64)
+    model = build_cnn(side, 3) if base == "scratch" else joined(base, side)
     model.save(tmp_path / "model.keras")
-    model = keras.models.load_model(tmp_path / "model.keras")
-    x = pixels(2, 64)
-    expected = answer(model, x)
-    np.testing.assert_allclose(through_the_parts(model, x), expected, 1e-4)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert_parts_give_the_whole(loaded, side)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 def test_every_base_of_the_table(base):
     side = 96 if base in ("InceptionV3", "Xception") else 64
-    model, x = joined(base, side), pixels(1, side)
-    expected = answer(model, x)
-    np.testing.assert_allclose(through_the_parts(model, x), expected, 1e-4)
+    assert_parts_give_the_whole(joined(base, side), side)
 
 
 @pytest.mark.parametrize("end", ["flatten", "linear", "no head"])
@@ -99,7 +99,8 @@ def small_base():
     return model
 
 
-def test_features_are_what_the_head_gets(small_base, run_dir):
+def test_features_are_what_the_head_gets(small_base, run_dir, monkeypatch):
+    monkeypatch.setenv("CATDOG_PRECISION", "float32")
     images = load_run(run_dir).images
     rows = np.arange(10)
     for model in (
@@ -107,8 +108,7 @@ def test_features_are_what_the_head_gets(small_base, run_dir):
         join(small_base, build_head((6,), 2)),
         build_cnn(16, 2, widths=(4, 5, 6, 7)),
     ):
-        exact = {"precision": "float32"}
-        features = pooled_features(model, images, rows, **exact)
+        features = pooled_features(model, images, rows)
         to_map, _ = cut_model(model)
         expected = answer(to_map, images[rows].astype("float32"))
         expected = expected.mean((1, 2))

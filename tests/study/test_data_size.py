@@ -1,5 +1,6 @@
 """Training sets of rising size, and what the curves over them say."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,15 +38,8 @@ def test_sets_are_stratified_and_hold_every_class():
 
 def test_many_classes_have_one_image_each_at_least():
     labels = np.repeat(np.arange(37), np.arange(3, 40))
-    drawn = subsets(labels, np.arange(len(labels)), [37, 60, 200])
-    for rows in drawn.values():
+    for rows in subsets(labels, np.arange(777), [37, 60, 200]).values():
         assert set(labels[rows]) == set(range(37))
-
-
-def test_balanced_classes_stay_balanced():
-    labels = np.arange(1000) % 2
-    for n, rows in subsets(labels, np.arange(1000), [20, 50, 250]).items():
-        assert labels[rows].sum() == n / 2
 
 
 def test_the_seed_decides():
@@ -92,9 +86,6 @@ def test_one_sentence_says_what_few_images_beat():
         "200 training images with transfer (0.800 ± 0.028, 2 seeds) beat 2,000 "
         "with scratch (0.750)."
     )
-
-
-def test_one_seed_has_no_spread():
     assert "(0.780, 1 seed)" in summed_up(curves().iloc[::2])
 
 
@@ -118,11 +109,6 @@ def test_longer_training_is_not_averaged_with_the_others():
 def test_a_method_that_never_wins_is_said_to():
     said = summed_up(curves(scratch=0.2))
     assert said.startswith("With no number of images did transfer do better")
-
-
-def test_an_unknown_method_is_said():
-    with pytest.raises(ValueError, match="'scratch'.*Received: 'cnn'"):
-        sum_up_curves(curves(), "cnn", "transfer", n_classes=2, n_test=9)
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):
@@ -155,41 +141,24 @@ def test_a_failed_measurement_leaves_no_line(tmp_path):
     assert not path.exists()
 
 
-def drawn_curves() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "method": ["one"] * 4 + ["two"] * 2,
-            "training images": [20, 20, 100, 100, 20, 100],
-            "seed": [0, 1, 0, 1, 0, 0],
-            "test accuracy": [0.5, 0.6, 0.7, 0.9, 0.9, 0.95],
-            "longer": False,
-        }
-    )
-
-
-def test_data_size_has_dots_a_mean_and_a_band():
-    ax = plot_data_size(drawn_curves())
-    stars, line, dots, *_ = ax.get_lines()
-    assert len(stars.get_xydata()) == 0
-    np.testing.assert_allclose(line.get_xydata(), [[20, 0.55], [100, 0.8]])
-    found = dots.get_xydata()
-    expected = [[20, 0.5], [20, 0.6], [100, 0.7], [100, 0.9]]
-    np.testing.assert_allclose(found, expected)
-    corners = {tuple(v) for v in ax.collections[0].get_paths()[0].vertices}
-    assert set(map(tuple, expected)) <= corners
+def test_data_size_has_dots_a_mean_a_band_and_stars():
+    table = curves().assign(seed=0)
+    table.loc[0, "longer"] = True
+    ax = plot_data_size(table)
+    star, line, dots, *_ = ax.get_lines()
+    assert star.get_marker() == "*"
+    np.testing.assert_allclose(star.get_xydata(), [[20, 0.48]])
+    expected = [[20, 0.52], [200, 0.6], [2000, 0.75]]
+    np.testing.assert_allclose(line.get_xydata(), expected)
+    assert len(dots.get_xydata()) == 5
+    corners = ax.collections[0].get_paths()[0].vertices.round(6).tolist()
+    assert [200, 0.58] in corners
+    assert [200, 0.62] in corners
     assert ax.get_xscale() == "log"
     ticks = [text.get_text() for text in ax.get_xticklabels()]
-    assert ticks == ["20", "100"]
+    assert ticks == ["20", "200", "2,000"]
     (legend,) = ax.figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert names == ["one", "two"]
+    assert names == ["scratch", "transfer"]
     assert line.get_color() == dots.get_color()
-
-
-def test_longer_trainings_are_stars_off_the_line():
-    longer = drawn_curves().assign(longer=[True] + 5 * [False])
-    stars, line, dots, *_ = plot_data_size(longer).get_lines()
-    np.testing.assert_allclose(stars.get_xydata(), [[20, 0.5]])
-    assert stars.get_marker() == "*"
-    np.testing.assert_allclose(line.get_xydata(), [[20, 0.6], [100, 0.8]])
-    assert [20, 0.5] not in dots.get_xydata().tolist()
+    plt.close(ax.figure)

@@ -56,17 +56,3 @@ def test_through_a_model_it_is_what_small_steps_give():
         assert gradient[place] == pytest.approx(change / 0.1, rel=2e-2)
     for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
-
-
-def test_each_image_of_a_batch_has_its_own_gradient():
-    x = numbers(4, 5)
-    both = value_and_gradient(lambda x: ops.sum(ops.tanh(x)))
-    together = both(x)[1]
-    alone = np.concatenate([both(row[None])[1] for row in x])
-    np.testing.assert_allclose(together, alone, rtol=1e-6)
-
-
-def test_a_backend_without_gradients_is_named(monkeypatch):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
-    with pytest.raises(NotImplementedError, match="Received: KERAS_BACKEND=n"):
-        value_and_gradient(ops.sum)

@@ -69,13 +69,13 @@ def test_nothing_speaks_for_green(colours):
     assert heat_map(colours["flat"], squares(), 1).max() == 0
 
 
-def test_each_image_may_have_a_class_of_its_own_across_batches(colours):
-    x = np.concatenate([squares()] * 35)  # 32 are computed at a time
-    chosen = np.resize([0, 2, 0, 2, 2], 35)
-    maps = heat_map(colours["nested"], x, chosen)
+def test_images_of_several_batches_have_the_map_of_each(colours):
+    mirrored = np.where(np.arange(35)[:, None, None, None] % 2, 1, 0)
+    x = np.where(mirrored, squares()[:, ::-1], squares())  # 32 at a time
+    maps = heat_map(colours["nested"], x, 0)
     assert maps.shape == (35, 8, 8)
     for i in (0, 1, 31, 32, 34):
-        alone = heat_map(colours["nested"], squares(), chosen[i])[0]
+        alone = heat_map(colours["nested"], x[i : i + 1], 0)[0]
         # A larger batch is convolved in another order.
         np.testing.assert_allclose(maps[i], alone, rtol=1e-4)
 
@@ -119,13 +119,6 @@ def test_a_head_with_a_hidden_layer():
     # What speaks against one class speaks for another: the slopes of the
     # log-odds, weighted by p(1 - p), add up to nothing
     assert (maps.max(axis=0) > 0).all()
-
-
-@pytest.mark.parametrize("number", [-1, 3, np.array([0, 3])])
-def test_a_class_that_does_not_exist_is_refused(colours, number):
-    x = np.concatenate([squares()] * 2)
-    with pytest.raises(ValueError, match=r"must be 0 to 2. Received: "):
-        heat_map(colours["flat"], x, number)
 
 
 def test_log_odds():
