@@ -5,7 +5,6 @@ import pytest
 from conftest import save_method
 
 from catdog_helpers.data.runs import load_run
-from catdog_helpers.data.splits import split_rows
 from catdog_helpers.study.comparison import (
     balanced_interval,
     compare_methods,
@@ -71,10 +70,8 @@ def test_methods_that_never_differ(counts):
 
 def test_interval_holds_the_truth_as_often_as_it_says():
     """95 of 100 intervals, for methods that agree on most images."""
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(1000):
-        counts = rng.multinomial(300, [0.9, 0.05, 0.02, 0.03])
+    rng, held = np.random.default_rng(0), []
+    for counts in rng.multinomial(300, [0.9, 0.05, 0.02, 0.03], 1000):
         found = mcnemar(*pairs(*counts))
         held.append(found["low"] <= 0.03 <= found["high"])
     assert 0.935 < np.mean(held) < 0.985
@@ -91,14 +88,12 @@ def test_the_interval_over_seeds_holds_as_often_as_it_says(wobble):
     rng, held, found_p = np.random.default_rng(0), [], []
     for _ in range(400):
         options = {"seeds": 4, "images": 400, "wobble": wobble}
-        found = compare_seeds(
-            drawn(rng, 0.9, **options), drawn(rng, 0.85, **options)
+        best, same, worse = (
+            drawn(rng, accuracy, **options) for accuracy in (0.9, 0.9, 0.85)
         )
+        found = compare_seeds(best, worse)
         held.append(found["low"] <= 0.05 <= found["high"])
-        found = compare_seeds(
-            drawn(rng, 0.9, **options), drawn(rng, 0.9, **options)
-        )
-        found_p.append(found["p"])
+        found_p.append(compare_seeds(best, same)["p"])
     assert np.mean(held) > 0.93
     assert np.mean(np.array(found_p) < 0.05) < 0.08
 
@@ -142,8 +137,8 @@ def test_all_pairs_of_a_run(run_dir):
         ("scratch CNN", "my_own"),
         ("bottleneck features", "my_own"),
     ]
-    manifest = load_run(run_dir).manifest
-    labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
+    run = load_run(run_dir)
+    labels = run.labels[run.test]
     right = [
         np.load(run_dir / "results" / f"{m}.npy").argmax(axis=1) == labels
         for m in ("scratch_cnn", "my_own")

@@ -16,24 +16,19 @@ ROWS = np.arange(100, 500)
 LABELS = (np.arange(600) % 10 == 0).astype(int)  # one in ten is of class 1
 
 
-def test_each_set_lies_within_the_next():
-    drawn = subsets(LABELS, ROWS, [300, 20, 50, 400], seed=1)
-    assert list(drawn) == [20, 50, 300, 400]
-    assert [len(rows) for rows in drawn.values()] == [20, 50, 300, 400]
+def test_each_set_lies_within_the_next_and_is_stratified():
+    drawn = subsets(LABELS, ROWS, [300, 20, 50, 2, 400], seed=1)
+    assert list(drawn) == [2, 20, 50, 300, 400]
+    assert [len(rows) for rows in drawn.values()] == list(drawn)
     sets = [set(rows) for rows in drawn.values()]
     for small, large in zip(sets, sets[1:], strict=False):
         assert small < large
     assert sets[-1] == set(ROWS)
     for rows in drawn.values():
         assert (np.diff(rows) > 0).all()  # rising, none twice
-
-
-def test_sets_are_stratified_and_hold_every_class():
-    drawn = subsets(LABELS, ROWS, [2, 20, 50, 300], seed=1)
     counts = [int(LABELS[rows].sum()) for rows in drawn.values()]
-    assert counts[0] == 1
-    expected = [2, 5, 30]
-    assert np.abs(np.subtract(counts[1:], expected)).max() <= 1
+    assert counts[0] == 1  # of every class
+    assert np.abs(np.subtract(counts[1:4], [2, 5, 30])).max() <= 1
 
 
 def test_many_classes_have_one_image_each_at_least():
@@ -125,20 +120,16 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     assert len(calls) == 2
 
 
-def test_a_line_cut_short_is_measured_again(tmp_path):
+def test_a_line_cut_short_or_failed_is_measured_again(tmp_path):
     path = tmp_path / "curve.jsonl"
+    with pytest.raises(ZeroDivisionError):
+        measure_once(path, {"n": 1}, lambda: {"accuracy": 1 / 0})
+    assert not path.exists()
     whole = measure_once(path, {"n": 1}, lambda: {"accuracy": 0.5})
     path.write_text(path.read_text() + '{"n": 2, "accu')
     measure_once(path, {"n": 2}, lambda: {"accuracy": 0.6})
     assert len(path.read_text().splitlines()) == 2
     assert measure_once(path, {"n": 1}, dict) == whole
-
-
-def test_a_failed_measurement_leaves_no_line(tmp_path):
-    path = tmp_path / "curve.jsonl"
-    with pytest.raises(ZeroDivisionError):
-        measure_once(path, {"n": 1}, lambda: {"accuracy": 1 / 0})
-    assert not path.exists()
 
 
 def test_data_size_has_dots_a_mean_a_band_and_stars():
