@@ -15,11 +15,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from benchmarks.record import RESULTS, ROOT, conditions, write_into
+from catdog_helpers.plots import METHOD_COLORS
 from catdog_helpers.results import METHODS, display_name
 
 COLUMNS = ["training images", "test accuracy"]
 PICTURE = ROOT / "docs" / "front_page.png"
-COLORS = {"scratch CNN": "C0", "bottleneck features": "C1", "fine-tuned": "C2"}
 
 
 def of_series(record: dict) -> list[dict]:
@@ -93,7 +93,7 @@ def draw(record: dict) -> plt.Figure:
     for name, rows in curves[~curves["longer"]].groupby("method", sort=False):
         seeds = rows.groupby("training images")["test accuracy"]
         band = seeds.agg(["min", "max", "mean"])
-        color = COLORS[name]
+        color = METHOD_COLORS[name]
         left.plot(band.index, band["mean"], "o-", lw=4, ms=9, color=color)
         left.fill_between(
             band.index, band["min"], band["max"], color=color, alpha=0.2
@@ -105,12 +105,14 @@ def draw(record: dict) -> plt.Figure:
             epochs,
             history["val_accuracy"],
             lw=4,
-            color=COLORS[name],
+            color=METHOD_COLORS[name],
             label=name,
         )
     stars = curves[curves["longer"]].set_index("method")
     for name, star in stars.iterrows():
-        left.plot(*star[COLUMNS], "*", ms=24, mec="white", color=COLORS[name])
+        left.plot(
+            *star[COLUMNS], "*", ms=24, mec="white", color=METHOD_COLORS[name]
+        )
     sizes = sorted(curves["training images"].unique())
     left.set_xscale("log")
     left.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=40)

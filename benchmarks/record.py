@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import catdog_helpers as ch
-from catdog_helpers.results import to_scores
+from catdog_helpers.results import METHODS, to_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -49,7 +49,7 @@ def record_run(out: Path) -> dict:
     results = list(ch.load_results(out).values())
     for result in results:
         result["dataset"] = Path(result["dataset"]).name
-        if not _of_series(result):
+        if result["method"] not in METHODS:
             del result["history"]
     record = {**today_and_here(), "results": results}
     for name, path in TABLES.items():
@@ -73,21 +73,18 @@ def to_table(record: dict) -> str:
     if "pairs" in record:
         lines += ["", *_pairs(record["pairs"])]
     if "curves" in record:
-        curves = pd.DataFrame(record["curves"])
-        lines += ["", _sum_up(curves, record["results"][0])]
+        result = record["results"][0]
+        sentence = ch.study.sum_up_curves(
+            pd.DataFrame(record["curves"]),
+            "scratch CNN",
+            "bottleneck features",
+            n_classes=len(result["class_names"]),
+            n_test=result["n_test"],
+        )
+        lines += ["", sentence]
     if "pitfalls" in record:
         lines += ["", *_pitfalls(record["pitfalls"])]
     return "\n".join(lines)
-
-
-def _sum_up(curves: pd.DataFrame, result: dict) -> str:
-    return ch.study.sum_up_curves(
-        curves,
-        "scratch CNN",
-        "bottleneck features",
-        n_classes=len(result["class_names"]),
-        n_test=result["n_test"],
-    )
 
 
 def _scoreboard(record: dict) -> list[str]:
@@ -111,7 +108,7 @@ def _scoreboard(record: dict) -> list[str]:
 
 def conditions(record: dict) -> str:
     """Say on what data, with which base and where a record was made."""
-    last = [r for r in record["results"] if _of_series(r)][-1]
+    last = [r for r in record["results"] if r["method"] in METHODS][-1]
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
     versions = ", ".join(
         f"{names[p]} {v}" for p, v in last["versions"].items() if p in names
@@ -142,19 +139,16 @@ def _pairs(pairs: list[dict]) -> list[str]:
 
 def _pitfalls(pitfalls: list[dict]) -> list[str]:
     lines = [
-        "| what was done (notebook 11) | test accuracy | 95 % interval | "
-        "points lost, against its right way | 95 % interval |",
-        "| --- | --- | --- | --- | --- |",
+        "| what was done (notebook 11) | test accuracy | points lost, against "
+        "its right way | 95 % interval |",
+        "| --- | --- | --- | --- |",
     ]
     for row in pitfalls:
-        lost, ends = "", ""
+        lost = " |  |"
         if row["instead of"]:
-            lost = f"{row['points lost']:.1f}"
-            ends = f"{row['lost, low']:.1f} to {row['lost, high']:.1f}"
-        lines.append(
-            f"| {row['what']} | {row['test accuracy']:.4f} | "
-            f"{row['low']:.4f} to {row['high']:.4f} | {lost} | {ends} |"
-        )
+            low, high = row["lost, low"], row["lost, high"]
+            lost = f"{row['points lost']:.1f} | {low:.1f} to {high:.1f} |"
+        lines.append(f"| {row['what']} | {row['test accuracy']:.4f} | {lost}")
     return lines
 
 
@@ -168,7 +162,7 @@ def to_figure(record: dict):
         The figure: accuracy by epoch and by seconds, the methods' test
         accuracies, and, if notebook 07 has run, accuracy by training images.
     """
-    series = [r for r in record["results"] if _of_series(r)]
+    series = [r for r in record["results"] if r["method"] in METHODS]
     fig, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
     histories = {}
     for result in series:
@@ -185,12 +179,6 @@ def to_figure(record: dict):
     else:
         axes[1, 1].axis("off")
     return fig
-
-
-def _of_series(result: dict) -> bool:
-    from catdog_helpers.results import METHODS  # imports Keras
-
-    return result["method"] in METHODS
 
 
 def write_into(readme: str, name: str, table: str) -> str:
@@ -217,7 +205,7 @@ def write_into(readme: str, name: str, table: str) -> str:
 
 
 def today_and_here() -> dict:
-    """Tell the date and the machine that a record was made on."""
+    """Return the date and the machine that a record was made on."""
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores, no GPU, {platform.machine()}, "

@@ -2,7 +2,7 @@
 
     make report DATASET=... BASE=... [RECORD=photographs]
 
-Notebooks 01 to 08 and 11 with the dials of `make run`; then the scoreboard,
+Notebooks 01 to 08 and 11, with the dials of `make run`; then the scoreboard,
 the curves and the plots as `report.md` and `report.png` in the run's folder.
 With RECORD they go into `benchmarks/results/` and the README, too.
 """

@@ -31,7 +31,6 @@ BACKEND = {
     "devices",
     "evaluation",
     "features",
-    "gradients",
     "guards",
     "heatmaps",
     "notebooks_run",

@@ -185,7 +185,7 @@ def test_public_names_exist():
 
 
 def test_requirements_are_what_is_imported():
-    own = {"catdog_helpers", "google", "lab"}
+    own = {"catdog_helpers", "google", "lab", "pictures"}
     own |= {path.stem for path in (ROOT / "tools").glob("*.py")}
     needed = set()
     for source in sources():

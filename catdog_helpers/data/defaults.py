@@ -19,7 +19,7 @@ class Settings(NamedTuple):
         test: Test images, likewise.
         bases: The bases to compare: "all", "none", or names with commas.
         seeds: Trainings for each point of a curve.
-        scratch_steps: Steps of each CNN from scratch on a curve, at least.
+        repeats: Trainings of each pitfall.
     """
 
     out: Path
@@ -30,7 +30,7 @@ class Settings(NamedTuple):
     test: int | None = None
     bases: str = "all"
     seeds: int = 3
-    scratch_steps: int = 400
+    repeats: int = 5
 
 
 # What differs from the defaults above.
@@ -43,7 +43,7 @@ USUAL = {
         "test": 600,
         "bases": "none",
         "seeds": 2,
-        "scratch_steps": 60,
+        "repeats": 3,
     },
     "sample_breeds": {"base": "sample", "image_size": 96},
     "oxford_pets": {"base": "MobileNetV2", "image_size": 192},

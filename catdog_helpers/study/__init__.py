@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "advice": ["advise", "learning_curve", "suspect_labels"],
+        "advice": ["advise", "advise_class", "per_class"],
         "comparison": [
             "balanced_interval",
             "compare_methods",
@@ -20,36 +20,20 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "subsets",
             "sum_up_curves",
         ],
-        "facts": ["file_facts"],
-        "heatmaps": [
-            "heat_map",
-            "log_odds",
-            "plot_heat_maps",
-            "value_and_gradient",
-        ],
+        "heatmaps": ["heat_map", "log_odds", "value_and_gradient"],
         "inside": [
             "cut_model",
             "nearest_images",
-            "plot_features",
             "pooled_features",
             "restore_statistics",
             "without_preprocessing",
         ],
-        "linear": ["choose_strength", "fit_linear", "linear_head"],
-        "mistakes": [
-            "advise_class",
-            "per_class",
-            "plot_confusion",
-            "plot_mistakes",
-            "plot_reasons",
-        ],
-        "pictures": [
-            "plot_convolution",
-            "plot_distances",
-            "plot_mcnemar",
-            "plot_network",
-            "plot_schedule",
-            "plot_split",
+        "linear": [
+            "choose_strength",
+            "fit_linear",
+            "learning_curve",
+            "linear_head",
+            "suspect_labels",
         ],
     },
 )

@@ -1,6 +1,6 @@
 """Show which part of a photograph an answer rests on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -8,12 +8,11 @@ import numpy as np
 from keras import ops
 from scipy.ndimage import gaussian_filter
 
-from catdog_helpers.plots import plot_images
 from catdog_helpers.study.inside import cut_model
 
 
 def heat_map(
-    model, images: np.ndarray, class_index: int | np.ndarray | None = None
+    model, images: np.ndarray, class_index: int | None = None
 ) -> np.ndarray:
     """Mark where in images a model finds what speaks for a class.
 
@@ -28,16 +27,15 @@ def heat_map(
     Args:
         model: As for `cut_model`.
         images: Raw RGB in [0, 255], shape `(n, height, width, 3)`.
-        class_index: Class number, one for all or one for each image.
-            Defaults to the model's answer.
+        class_index: Class number. Defaults to the model's answer to each
+            image.
 
     Returns:
         Shape `(n, height, width)` of the feature map, float32. Each map has 1
         at its hottest place and 0 where nothing speaks for the class.
 
     Raises:
-        ValueError: If the model is built in another way, or has no such
-            class.
+        ValueError: If the model is built in another way.
     """
     to_map, to_logits = cut_model(model)
     gradient = value_and_gradient(
@@ -45,11 +43,13 @@ def heat_map(
     )
     found = []
     for first in range(0, len(images), 32):
-        batch = slice(first, first + 32)
-        x = to_map.predict_on_batch(images[batch].astype("float32"))
+        batch = images[first : first + 32].astype("float32")
+        x = to_map.predict_on_batch(batch)
         logits = ops.convert_to_numpy(to_logits(x))
-        chosen = _one_hot(logits, class_index, batch)
-        _, slope = gradient(x, chosen)
+        chosen = logits.argmax(axis=1)
+        if class_index is not None:
+            chosen[:] = class_index
+        _, slope = gradient(x, np.eye(logits.shape[1])[chosen])
         found.append((x * slope.mean((1, 2), keepdims=True)).sum(-1))
     maps = np.concatenate(found)
     # Chosen on 200 validation photographs (MobileNetV2, maps of 6 x 6): the
@@ -77,22 +77,6 @@ def log_odds(logits: Any, chosen: Any) -> Any:
     return ops.sum(logits * chosen, axis=-1) - others
 
 
-def _one_hot(logits, class_index, batch) -> np.ndarray:
-    n_classes = logits.shape[1]
-    if class_index is None:
-        numbers = logits.argmax(axis=1)
-    elif np.ndim(class_index):
-        numbers = np.asarray(class_index)[batch]
-    else:
-        numbers = np.full(len(logits), class_index)
-    if not ((numbers >= 0) & (numbers < n_classes)).all():
-        raise ValueError(
-            f"`class_index` must be 0 to {n_classes - 1}. Received: "
-            f"{class_index}"
-        )
-    return np.eye(n_classes, dtype="float32")[numbers]
-
-
 def value_and_gradient(
     function: Callable,
 ) -> Callable[..., tuple[float, np.ndarray]]:
@@ -109,17 +93,8 @@ def value_and_gradient(
         the first array, of that array's shape. It is compiled at its first
         call with each shape, where the framework can: make it once, call it
         often.
-
-    Raises:
-        NotImplementedError: If Keras runs on a framework without gradients.
     """
-    backend = keras.backend.backend()
-    if backend not in _WITH_GRADIENT:
-        raise NotImplementedError(
-            f"gradients need one of the backends {', '.join(_WITH_GRADIENT)}. "
-            f"Received: KERAS_BACKEND={backend}"
-        )
-    run = _WITH_GRADIENT[backend](function)
+    run = _WITH_GRADIENT[keras.backend.backend()](function)
 
     def both(*arrays):
         # Tensors: an array would be a constant to tf.function, compiled anew
@@ -162,40 +137,3 @@ def _torch(function):
 
 
 _WITH_GRADIENT = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-
-
-def plot_heat_maps(
-    images: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray | None],
-    titles: Sequence[str] | None = None,
-    *,
-    columns: int = 6,
-    colors: Sequence[str] | None = None,
-) -> np.ndarray:
-    """Show pictures in a grid, each under its heat map.
-
-    Args:
-        images: As for `plot_images`.
-        maps: One for each picture, what `heat_map` returned; `None` leaves a
-            picture as it is.
-        titles: One for each picture.
-        columns: Pictures a row.
-        colors: Colour of each title.
-
-    Returns:
-        The axes, shape `(rows, columns)`.
-    """
-    axes = plot_images(images, titles, columns=columns, colors=colors)
-    for ax, image, heat in zip(axes.flat, images, maps, strict=False):
-        if heat is not None:
-            height, width = image.shape[:2]
-            ax.imshow(
-                heat,
-                cmap="inferno",
-                vmin=0,
-                vmax=1,
-                alpha=0.65 * heat,  # clear where it is cold
-                interpolation="bicubic",
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-            )
-    return axes

@@ -1,12 +1,10 @@
 """Take a trained model apart: feature map, features, logits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers, ops
-from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from catdog_helpers.features import extract_features
@@ -31,7 +29,9 @@ def cut_model(model) -> tuple[keras.Model, Callable]:
     Raises:
         ValueError: If the model is built in another way.
     """
-    after = _from_pooling(model)
+    pooling = layers.GlobalAveragePooling2D
+    found = [i for i, x in enumerate(model.layers) if isinstance(x, pooling)]
+    after = model.layers[found[-1] :] if found else []
     head = [leaf for layer in after for leaf in leaves(layer)]
     last = head[-1] if head else None
     if getattr(last, "activation", None) is not keras.activations.softmax:
@@ -53,9 +53,7 @@ def cut_model(model) -> tuple[keras.Model, Callable]:
     return keras.Sequential([shape, *before]), to_logits
 
 
-def pooled_features(
-    model, images: np.ndarray, rows: np.ndarray, *, precision: str | None = None
-) -> np.ndarray:
+def pooled_features(model, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the features from which a model's head draws its answer.
 
     What `extract_features` kept for another model with the same frozen front
@@ -65,22 +63,20 @@ def pooled_features(
         model: As for `cut_model`.
         images: Memory-mapped images that `prepare` returned.
         rows: Which of them to run, in rising order.
-        precision: As for `extract_features`.
 
     Returns:
         Memory-mapped array of shape `(n, n_features)`, float16, zero in rows
         that were not asked for.
     """
     to_map, _ = cut_model(model)
-    given = {"precision": precision}
     parts = [part for part in to_map.layers if isinstance(part, keras.Model)]
     if parts and parts[0].name == "front":
         front, *parts = parts
-        images = extract_features(front, images, rows, name="front", **given)
+        images = extract_features(front, images, rows, name="front")
     else:
         parts = [to_map]
     pooled = keras.Sequential([*parts, layers.GlobalAveragePooling2D()])
-    return extract_features(pooled, images, rows, name="features", **given)
+    return extract_features(pooled, images, rows, name="features")
 
 
 def nearest_images(
@@ -164,42 +160,3 @@ def restore_statistics(model, x: np.ndarray) -> bool:
         beta = beta + scale * (mean - old_mean)
         layer.set_weights([gamma, beta, mean, variance])
     return True
-
-
-def _from_pooling(model) -> list:
-    """Return the layers from the last global pooling to the end."""
-    pooling = layers.GlobalAveragePooling2D
-    found = [i for i, x in enumerate(model.layers) if isinstance(x, pooling)]
-    return model.layers[found[-1] :] if found else []
-
-
-def plot_features(
-    features: np.ndarray,
-    labels: np.ndarray,
-    names: Sequence[str],
-    *,
-    seed: int = 0,
-    ax: plt.Axes | None = None,
-) -> plt.Axes:
-    """Draw features in the two directions in which they differ most.
-
-    Args:
-        features: Shape `(n, n_features)`.
-        labels: Shape `(n,)`, class numbers; they only choose the colours.
-        names: Of all classes; the first 20 are drawn.
-        seed: Of the directions' search (PCA).
-        ax: Where to draw. Defaults to new axes.
-
-    Returns:
-        The axes.
-    """
-    ax = ax or plt.subplots(figsize=(6.5, 4.5), layout="constrained")[1]
-    plane = PCA(n_components=2, random_state=seed)
-    places = plane.fit_transform(np.asarray(features, dtype="float32"))
-    colors = plt.get_cmap("tab20" if len(names) > 10 else "tab10").colors
-    for number, (name, color) in enumerate(zip(names, colors, strict=False)):
-        here = places[labels == number]
-        ax.scatter(*here.T, s=8, alpha=0.6, label=name, color=color)
-    ax.set(xlabel="first direction", ylabel="second direction")
-    ax.figure.legend(loc="outside right upper", fontsize=8)
-    return ax

@@ -1,12 +1,23 @@
-"""A linear head: logistic regression on features, as a Keras layer."""
+"""Logistic regression on features: heads, learning curves, wrong labels."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_predict,
+)
+from sklearn.model_selection import learning_curve as sklearn_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 from threadpoolctl import threadpool_limits
 
+from catdog_helpers.evaluation import wilson_interval
+from catdog_helpers.study.curves import in_proportion
 from catdog_helpers.training import class_weights
 
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -78,3 +89,94 @@ def linear_head(solver: LogisticRegression):
     head = keras.Sequential([keras.Input(w.shape[:1]), dense], name="head")
     dense.set_weights([w, b])
     return head
+
+
+def learning_curve(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure the accuracy with fewer images, to estimate it with more.
+
+    A logistic regression on stored features learns from an eighth, a quarter, a
+    half and all of the images, in five parts that are each judged by what was
+    learned from the others.
+
+    Args:
+        features: Shape `(n, n_features)`, without test images; of more than
+            2,000 rows those are drawn.
+        labels: Shape `(n,)`, class numbers.
+        groups: Shape `(n,)`; images of a group, copies, stay together.
+        seed: Of the parts.
+
+    Returns:
+        One row a size, by `images a class` (their mean): `accuracy`, with
+        `low` and `high` of its 95 % Wilson interval.
+    """
+    some = np.random.default_rng(seed).permutation(len(labels))[:2000]
+    x, y = np.asarray(features[some], dtype="float32"), labels[some]
+    groups = np.arange(len(x)) if groups is None else groups[some]
+    _, counts = np.unique(y, return_counts=True)
+    folds = int(np.clip(counts.min(), 2, 5))
+    # In random order already: scikit-learn before 1.7, shuffling, forgets to
+    # stratify.
+    parts = StratifiedGroupKFold(folds).split(x, y, groups)
+    parts = [(in_proportion(a, y), b) for a, b in parts]
+    most = min(len(a) for a, _ in parts)
+    shares = [s for s in (0.125, 0.25, 0.5) if s * most >= len(counts)]
+    head = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
+    options = {"train_sizes": [*shares, 1.0], "cv": parts}
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        sizes, _, scores = sklearn_curve(head, x, y, **options)
+    accuracy = scores.mean(axis=1)
+    rows = [(a, *wilson_interval(round(a * len(x)), len(x))) for a in accuracy]
+    index = pd.Index(sizes / len(counts), name="images a class")
+    return pd.DataFrame(rows, index, columns=["accuracy", "low", "high"])
+
+
+def suspect_labels(
+    features: np.ndarray, labels: np.ndarray, *, folds: int = 5, seed: int = 0
+) -> np.ndarray:
+    """List the images whose label another class fits better.
+
+    Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021): each image
+    is judged by a classifier that was not trained on it. It is a suspect if
+    the probability of another class reaches the mean that images labelled so
+    have, and exceeds that of its own label.
+
+    Args:
+        features: Shape `(n, n_features)`.
+        labels: Shape `(n,)`, class numbers.
+        folds: Parts in which the images are judged in turn.
+        seed: Of the parts.
+
+    Returns:
+        Positions in `labels`, the most suspect first. Classes with fewer
+        images than folds are skipped.
+    """
+    features = np.asarray(features, dtype=np.float32)
+    _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    judged = np.flatnonzero(counts[own] >= folds)
+    if len(set(own[judged])) < 2:
+        return np.array([], dtype=int)
+    features = features[judged]
+    _, own = np.unique(own[judged], return_inverse=True)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    options = {"cv": parts, "method": "predict_proba"}
+    head = LogisticRegression(C=0.01, max_iter=500)
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        probabilities = cross_val_predict(head, features, own, **options)
+    return judged[_confidently_other(probabilities, own)]
+
+
+def _confidently_other(probabilities: np.ndarray, own: np.ndarray):
+    mean_if_labelled = [
+        probabilities[own == k, k].mean() for k in range(own.max() + 1)
+    ]
+    of_own = probabilities[np.arange(len(own)), own]
+    confident = probabilities >= np.array(mean_if_labelled)
+    others = np.where(confident, probabilities, 0.0).max(axis=1)
+    suspects = np.flatnonzero(others > of_own)
+    return suspects[of_own[suspects].argsort()]

@@ -3,10 +3,12 @@
 import ast
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from catdog_helpers.models import build_cnn, build_head
@@ -16,38 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 COURSE = [path for path in PATHS if "01" <= path.name[:2] <= "05"]
 # Each is emphasised where the course first uses it, with its plain words.
-TERMS = (
-    "class",
-    "data leakage",
-    "training images",
-    "validation images",
-    "test images",
-    "95 % interval",
-    "batch",
-    "augmentation",
-    "convolution",
-    "pooling",
-    "weights",
-    "activations",
-    "batch normalisation",
-    "dropout",
-    "softmax",
-    "loss",
-    "cross-entropy",
-    "gradient",
-    "optimizer",
-    "learning rate",
-    "epoch",
-    "overfitting",
-    "transfer learning",
-    "features",
-    "early stopping",
-    "head",
-    "log loss",
-    "calibration error",
-    "out-of-distribution",
-    "heat map",
-)
+TERMS = """
+    class; data leakage; training images; validation images; test images; 95
+    % interval; batch; augmentation; convolution; pooling; weights;
+    activations; batch normalisation; dropout; softmax; loss; cross-entropy;
+    gradient; optimizer; learning rate; epoch; overfitting; transfer
+    learning; features; early stopping; head; log loss; calibration error;
+    out-of-distribution; heat map
+"""
 BEFORE = {"class", "weights", "features", "head"}  # everyday words, or titles
 
 
@@ -101,7 +79,7 @@ def test_each_term_is_explained_where_it_is_first_used():
     text = "\n".join("\n".join(cells(path, "markdown")) for path in COURSE)
     text = re.sub(r"(?ms)\*\*What you'll learn.*?^## ", "", text)
     text = re.sub(r"(?m)^#.*$|`[^`]*`|\]\([^)]*\)", "", text).lower()
-    for term in TERMS:
+    for term in " ".join(TERMS.split()).split("; "):
         emphasised = re.search(rf"\*{term}\*", text)
         assert emphasised, f"{term} is never explained"
         if term not in BEFORE:
@@ -119,16 +97,28 @@ def run_cells(name: str, *wanted: str, **known) -> dict:
     return known
 
 
-def test_the_network_in_sight_is_the_one_of_the_package():
+def built_alike(known: dict, make_shown, make_usual):
+    """Build a model as shown and as usual, from the same random numbers."""
     keras.utils.set_random_seed(0)
-    known = {"keras": keras, "layers": keras.layers, "names": ["cat", "dog"]}
-    defined = ("def convolution", "def stage", "keras.Input((None")
-    found = run_cells("02", *defined, info={"image_size": 150}, **known)
-    shown = keras.Model(found["inputs"], found["x"])
+    shown = make_shown(known)
     keras.utils.set_random_seed(0)
-    usual = build_cnn(150, 2)
+    usual = make_usual()
     for a, b in zip(shown.weights, usual.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+    return shown, usual
+
+
+KNOWN = {"keras": keras, "layers": keras.layers, "names": ["cat", "dog"]}
+
+
+def test_the_network_in_sight_is_the_one_of_the_package():
+    def build(known):
+        defined = ("def convolution", "def stage", "keras.Input((None")
+        found = run_cells("02", *defined, **known)
+        return keras.Model(found["inputs"], found["x"])
+
+    known = KNOWN | {"info": {"image_size": 150}}
+    shown, usual = built_alike(known, build, lambda: build_cnn(150, 2))
     x = np.random.default_rng(0).integers(0, 256, (2, 150, 150, 3))
     x = x.astype("float32")
     expected = usual.predict(x, verbose=0)
@@ -136,20 +126,44 @@ def test_the_network_in_sight_is_the_one_of_the_package():
 
 
 def test_the_head_in_sight_is_the_one_of_the_package():
-    path = next(path for path in COURSE if path.name.startswith("03"))
-    source = next(s for s in cells(path, "code") if "def build_head" in s)
-    known = {"keras": keras, "layers": keras.layers, "names": ["cat", "dog"]}
-    known["features"] = np.zeros((4, 6))
-    exec(source.split("\n\n\n")[0], known)
-    keras.utils.set_random_seed(0)
-    shown = known["build_head"]()
-    keras.utils.set_random_seed(0)
-    usual = build_head((6,), 2)
+    def build(known):
+        source = next(s for s in cells(COURSE[2], "code") if "build_head" in s)
+        exec(source.split("\n\n\n")[0], known)
+        return known["build_head"]()
+
+    known = KNOWN | {"features": np.zeros((4, 6))}
+    shown, usual = built_alike(known, build, lambda: build_head((6,), 2))
     assert shown.name == usual.name
-    for a, b in zip(shown.weights, usual.weights, strict=True):
-        np.testing.assert_array_equal(a, b)
-    kinds = [type(layer) for layer in shown.layers]
-    assert kinds == [type(layer) for layer in usual.layers]
+    kinds = [[type(x) for x in model.layers] for model in (shown, usual)]
+    assert kinds[0] == kinds[1]
+
+
+def test_notebook_4_runs_again_after_notebook_8():
+    """Whose heads have no epochs to draw."""
+    one = {"seconds_before": 1, "history": {"loss": [1], "seconds": [2]}}
+    other = one | {"history": {"loss": [], "seconds": [0.1]}}
+    ch = SimpleNamespace(
+        load_results=lambda out: {"one": one, "other": other},
+        display_name=lambda result: "one" if result is one else "other",
+        plot_history=lambda histories, x: None,
+    )
+    found = run_cells("04", "histories, results", ch=ch, out=None)["histories"]
+    assert found == {"one": {"loss": [1], "seconds": [3]}}
+
+
+def test_file_facts_tell_nothing_but_what_the_files_are_like(tmp_path):
+    (tmp_path / "0.x").write_bytes(b"12345")
+    images = np.zeros((2, 4, 4, 3), dtype="uint8")
+    images[1, ..., 0] = 200
+    manifest = pd.DataFrame({"path": ["0.x", "1.x"], "format": ["PNG", "GIF"]})
+    manifest = manifest.assign(width=40, height=20)
+    known = {"np": np, "pd": pd, "Path": Path, "info": {"folder": tmp_path}}
+    known |= {"manifest": manifest, "images": images}
+    facts = run_cells("08", "facts = manifest", **known)["facts"]
+    assert facts["bytes"].tolist() == [5, 0]  # the second is gone
+    assert facts["shape"].tolist() == [2, 2]
+    assert facts["red"].tolist() == [0, 200]
+    assert facts["PNG"].tolist() == [1, 0]
 
 
 def test_every_method_has_a_colour_of_its_own():

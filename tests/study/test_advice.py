@@ -6,7 +6,12 @@ import pytest
 
 from catdog_helpers.data.splits import split
 from catdog_helpers.evaluation import score, wilson_interval
-from catdog_helpers.study.advice import advise, learning_curve, what_more_buys
+from catdog_helpers.study.advice import (
+    advise,
+    advise_class,
+    per_class,
+    what_more_buys,
+)
 from catdog_helpers.training import class_weights
 
 
@@ -17,6 +22,7 @@ def manifest_of(counts: dict[str, int]) -> pd.DataFrame:
     table["path"] = [f"{name}/{i}.jpg" for i, name in enumerate(classes)]
     table["sha256"] = [f"{i:064x}" for i in range(len(classes))]
     table = table.assign(status="ok", given_split="", group=table.index)
+    table = table.assign(reason="", duplicate=table.index)
     return split(table)
 
 
@@ -29,14 +35,11 @@ def test_plenty_of_even_data_gets_its_interval_and_no_warning():
     ]
 
 
-def test_few_test_images_of_a_class_are_named():
+def test_few_and_uneven_images_are_named_with_what_to_do():
     said = " ".join(advise(manifest_of({"a": 100, "b": 40})))
     assert "1 of 2 classes have under 10 test images; 'b' has 8" in said
     assert f"begins at {wilson_interval(8, 8)[0]:.2f}" in said
     assert "Uneven" not in said
-
-
-def test_uneven_data_is_told_of_weights_and_balanced_accuracy():
     said = " ".join(advise(manifest_of({"many": 200, "one few": 10})))
     assert "Uneven: 'many' has 200 images, 'one few' 10." in said
     assert "balanced accuracy" in said
@@ -46,7 +49,9 @@ def test_uneven_data_is_told_of_weights_and_balanced_accuracy():
 def test_rejected_contradicting_and_suspect_images_are_counted():
     table = manifest_of({"a": 50, "b": 50})
     table.loc[3, "status"] = "rejected"
-    table.loc[60, "group"] = 5  # of class b, a copy of one of class a
+    table.loc[60, ["group", "duplicate"]] = (
+        5  # of class b, a copy of one of class a
+    )
     said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
     assert any(s.startswith("1 files do not decode") for s in said)
     assert any(s.startswith("2 images have a copy") for s in said)
@@ -72,56 +77,6 @@ def test_balanced_accuracy_is_that_of_scikit_learn():
     expected = balanced_accuracy_score(labels, probabilities.argmax(axis=1))
     found = score(probabilities, labels)
     assert found["balanced_accuracy"] == pytest.approx(expected)
-    always = np.tile([0.9, 0.1, 0, 0], (100, 1))
-    assert score(always, labels)["test_accuracy"] == 0.9
-    assert score(always, labels)["balanced_accuracy"] == pytest.approx(1 / 3)
-
-
-def blobs(n, spread, n_classes=4):
-    rng = np.random.default_rng(1)
-    labels = np.arange(n) % n_classes
-    centres = rng.normal(size=(n_classes, 32))
-    return centres[labels] + spread * rng.normal(size=(n, 32)), labels
-
-
-def test_the_curve_rises_with_the_images_and_repeats():
-    features, labels = blobs(400, 2.5)
-    curve = learning_curve(features, labels)
-    assert curve.index.tolist() == pytest.approx([10, 20, 40, 80])
-    assert curve.accuracy.iloc[-1] > curve.accuracy.iloc[0] + 0.05
-    assert (curve.low < curve.accuracy).all()
-    assert (curve.accuracy < curve.high).all()
-    pd.testing.assert_frame_equal(curve, learning_curve(features, labels))
-
-
-def test_noise_has_a_flat_curve_at_chance():
-    features, labels = blobs(400, 2.5)
-    labels = np.random.default_rng(2).permutation(labels)
-    assert learning_curve(features, labels).accuracy.max() < 0.4
-
-
-def test_copies_do_not_lift_the_curve():
-    features, labels = blobs(60, 50.0)
-    labels = np.random.default_rng(2).permutation(labels)
-    twice, both = np.tile(features, (2, 1)), np.tile(labels, 2)
-    leaked = learning_curve(twice, both).accuracy.iloc[-1]
-    groups = np.tile(np.arange(60), 2)
-    held = learning_curve(twice, both, groups=groups).accuracy.iloc[-1]
-    assert leaked > 0.6
-    assert held < 0.5
-
-
-@pytest.mark.filterwarnings("error:The least populated")
-@pytest.mark.filterwarnings("error::sklearn.exceptions.FitFailedWarning")
-@pytest.mark.parametrize(
-    "counts", [[2] * 60, [2, 2], [200, 8], [3, 2, 90]], ids=str
-)
-def test_few_or_uneven_images_have_a_curve_too(counts):
-    labels = np.repeat(np.arange(len(counts)), counts)
-    features = np.eye(len(counts))[labels] + 0.1
-    curve = learning_curve(features, labels)
-    assert curve.accuracy.between(0, 1).all()
-    assert what_more_buys(curve).endswith(".")
 
 
 def test_what_more_buys_follows_the_power_law():
@@ -134,3 +89,18 @@ def test_what_more_buys_follows_the_power_law():
     assert "40 training images a class" in said
     assert "buy little" in what_more_buys(curve.assign(accuracy=0.9))
     assert "1.00" in what_more_buys(curve.assign(accuracy=1.0))
+
+
+TRUTH = np.array([0] * 60 + [1] * 60)
+ANSWERS = np.array([0] * 60 + [1] * 30 + [0] * 30)
+
+
+def test_the_weakest_class_comes_first_if_the_intervals_lie_apart():
+    table = per_class(TRUTH, ANSWERS, ["cat", "dog"])
+    assert table.index.tolist() == ["dog", "cat"]
+    assert table.accuracy.tolist() == [0.5, 1]
+    assert table["taken for"].tolist() == ["cat", ""]
+    assert (table.low < table.accuracy).all()
+    assert "“dog” is the weakest class (0.500)" in advise_class(table)
+    few = per_class(TRUTH[55:64], ANSWERS[55:64], ["cat", "dog"])
+    assert "do not show" in advise_class(few)

@@ -5,7 +5,6 @@ import pytest
 from conftest import save_method
 
 from catdog_helpers.data.runs import load_run
-from catdog_helpers.data.splits import split_rows
 from catdog_helpers.study.comparison import (
     balanced_interval,
     compare_methods,
@@ -29,7 +28,6 @@ def pairs(both, first, second, neither):
         ((20, 12, 2, 16), 0.0129, 4),
         # statsmodels' tests, from the VassarStats calculator
         ((101, 121, 59, 33), 0.000004, 6),
-        ((101, 70, 59, 33), 0.378688, 6),
         ((101, 30, 60, 33), 0.00206, 6),
         ((101, 10, 10, 33), 1.0, 6),
     ],
@@ -60,14 +58,6 @@ def test_paired_interval_has_the_published_values(counts, low, high, digits):
     assert mirrored["high"] == pytest.approx(-found["low"])
 
 
-def test_counts_and_difference():
-    found = mcnemar(*pairs(90, 6, 3, 1))
-    assert found["images"] == 100
-    assert found["differ"] == 9
-    assert (found["only first right"], found["only second right"]) == (6, 3)
-    assert found["difference"] == pytest.approx(0.96 - 0.93)
-
-
 @pytest.mark.parametrize(
     "counts", [(40, 0, 0, 0), (0, 0, 0, 40), (30, 0, 0, 9)]
 )
@@ -80,10 +70,8 @@ def test_methods_that_never_differ(counts):
 
 def test_interval_holds_the_truth_as_often_as_it_says():
     """95 of 100 intervals, for methods that agree on most images."""
-    rng = np.random.default_rng(0)
-    held = []
-    for _ in range(1000):
-        counts = rng.multinomial(300, [0.9, 0.05, 0.02, 0.03])
+    rng, held = np.random.default_rng(0), []
+    for counts in rng.multinomial(300, [0.9, 0.05, 0.02, 0.03], 1000):
         found = mcnemar(*pairs(*counts))
         held.append(found["low"] <= 0.03 <= found["high"])
     assert 0.935 < np.mean(held) < 0.985
@@ -100,14 +88,12 @@ def test_the_interval_over_seeds_holds_as_often_as_it_says(wobble):
     rng, held, found_p = np.random.default_rng(0), [], []
     for _ in range(400):
         options = {"seeds": 4, "images": 400, "wobble": wobble}
-        found = compare_seeds(
-            drawn(rng, 0.9, **options), drawn(rng, 0.85, **options)
+        best, same, worse = (
+            drawn(rng, accuracy, **options) for accuracy in (0.9, 0.9, 0.85)
         )
+        found = compare_seeds(best, worse)
         held.append(found["low"] <= 0.05 <= found["high"])
-        found = compare_seeds(
-            drawn(rng, 0.9, **options), drawn(rng, 0.9, **options)
-        )
-        found_p.append(found["p"])
+        found_p.append(compare_seeds(best, same)["p"])
     assert np.mean(held) > 0.93
     assert np.mean(np.array(found_p) < 0.05) < 0.08
 
@@ -124,11 +110,8 @@ def test_one_seed_is_the_paired_comparison_of_its_images():
 
 def test_the_interval_of_a_balanced_accuracy_holds_as_often_as_it_says():
     """Whoever is right on 0.9 of a common class and 0.6 of a rare one."""
-    labels, rng, held = (
-        np.repeat([0, 1], [900, 60]),
-        np.random.default_rng(0),
-        [],
-    )
+    labels, held = np.repeat([0, 1], [900, 60]), []
+    rng = np.random.default_rng(0)
     for seed in range(200):
         right = rng.random(960) < np.where(labels, 0.6, 0.9)
         answers = np.where(right, labels, 1 - labels)
@@ -143,7 +126,6 @@ def test_holm_has_the_known_values():
     found = holm([0.03, 0.05, 0.01, 0.04, 0.02])
     np.testing.assert_allclose(found, [0.09, 0.09, 0.05, 0.09, 0.08])
     np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
-    np.testing.assert_allclose(holm([0.2]), [0.2])
 
 
 def test_all_pairs_of_a_run(run_dir):
@@ -155,8 +137,8 @@ def test_all_pairs_of_a_run(run_dir):
         ("scratch CNN", "my_own"),
         ("bottleneck features", "my_own"),
     ]
-    manifest = load_run(run_dir).manifest
-    labels = manifest.label.to_numpy()[split_rows(manifest)[-1]]
+    run = load_run(run_dir)
+    labels = run.labels[run.test]
     right = [
         np.load(run_dir / "results" / f"{m}.npy").argmax(axis=1) == labels
         for m in ("scratch_cnn", "my_own")
@@ -189,19 +171,16 @@ def test_the_better_method_is_named_first_whichever_way_round():
     assert "between +0.5 and +1.8 percentage points" in may
     assert "more than chance" in may
     assert "“two is better than one” in general" in may_not
-    names, swap = {"first": "α", "second": "β"}, str.maketrans("αβ", "βα")
-    one_way = conclude(pair(1950, 8, 30, 12) | names)
-    other_way = conclude(pair(1950, 30, 8, 12) | names)
-    assert [text.translate(swap) for text in one_way] == list(other_way)
+    swapped = {"first": "two", "second": "one"}
+    other_way = pair(1950, 30, 8, 12) | swapped
+    assert conclude(other_way) == (may, may_not)
 
 
 def test_no_difference_shown_is_not_equality_shown():
     may, may_not = conclude(pair(1950, 8, 12, 30))
     assert "do not tell the two apart" in may
     assert "equally good" in may_not
-
-
-def test_the_corrected_p_decides():
-    assert "more than chance" in conclude(pair(1950, 30, 8, 12))[0]
-    corrected = pair(1950, 30, 8, 12) | {"p (Holm)": 0.2}
-    assert "do not tell" in conclude(corrected)[0]
+    found = pair(1950, 30, 8, 12)
+    assert "more than chance" in conclude(found)[0]
+    # The corrected p decides.
+    assert "do not tell" in conclude(found | {"p (Holm)": 0.2})[0]

@@ -6,14 +6,18 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 from scipy.ndimage import gaussian_filter
 
 from catdog_helpers.bases import load_base
 from catdog_helpers.data.prepared import prepare
 from catdog_helpers.data.splits import split, split_rows
 from catdog_helpers.models import build_cnn, build_head, join
-from catdog_helpers.study.heatmaps import heat_map, log_odds
+from catdog_helpers.study.heatmaps import (
+    heat_map,
+    log_odds,
+    value_and_gradient,
+)
 from catdog_helpers.study.inside import cut_model, pooled_features
 
 
@@ -63,19 +67,16 @@ def test_by_default_it_is_the_map_of_the_answer(colours):
     assert model.predict_on_batch(squares()).argmax() == 0
     answer = heat_map(model, squares())
     np.testing.assert_array_equal(answer, heat_map(model, squares(), 0))
+    assert heat_map(model, squares(), 1).max() == 0  # no green
 
 
-def test_nothing_speaks_for_green(colours):
-    assert heat_map(colours["flat"], squares(), 1).max() == 0
-
-
-def test_each_image_may_have_a_class_of_its_own_across_batches(colours):
-    x = np.concatenate([squares()] * 35)  # 32 are computed at a time
-    chosen = np.resize([0, 2, 0, 2, 2], 35)
-    maps = heat_map(colours["nested"], x, chosen)
+def test_images_of_several_batches_have_the_map_of_each(colours):
+    mirrored = np.where(np.arange(35)[:, None, None, None] % 2, 1, 0)
+    x = np.where(mirrored, squares()[:, ::-1], squares())  # 32 at a time
+    maps = heat_map(colours["nested"], x, 0)
     assert maps.shape == (35, 8, 8)
     for i in (0, 1, 31, 32, 34):
-        alone = heat_map(colours["nested"], squares(), chosen[i])[0]
+        alone = heat_map(colours["nested"], x[i : i + 1], 0)[0]
         # A larger batch is convolved in another order.
         np.testing.assert_allclose(maps[i], alone, rtol=1e-4)
 
@@ -106,28 +107,6 @@ def test_one_linear_layer_gives_the_class_activation_map():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_head_with_a_hidden_layer():
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((16, 16, 3))
-    base = keras.Model(inputs, layers.Conv2D(6, 3, strides=2)(inputs))
-    model = join(base, build_head((6,), 4))
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (2, 16, 16, 3))
-    maps = np.stack([heat_map(model, x, number) for number in range(4)])
-    assert maps.shape == (4, 2, 7, 7)
-    assert (maps.min(), maps.max()) == (0, pytest.approx(1))
-    # What speaks against one class speaks for another: the slopes of the
-    # log-odds, weighted by p(1 - p), add up to nothing
-    assert (maps.max(axis=0) > 0).all()
-
-
-@pytest.mark.parametrize("number", [-1, 3, np.array([0, 3])])
-def test_a_class_that_does_not_exist_is_refused(colours, number):
-    x = np.concatenate([squares()] * 2)
-    with pytest.raises(ValueError, match=r"must be 0 to 2. Received: "):
-        heat_map(colours["flat"], x, number)
-
-
 def test_log_odds():
     logits = np.array([[2.0, 1.0, 0.5], [80, 0, 0]], dtype="float32")
     p = np.exp(logits[0]) / np.exp(logits[0]).sum()
@@ -135,6 +114,54 @@ def test_log_odds():
     found = keras.ops.convert_to_numpy(log_odds(logits, chosen))
     assert found[0] == pytest.approx(np.log(p[0] / (1 - p[0])), rel=1e-5)
     assert found[1] == pytest.approx(80 - np.log(2), rel=1e-5)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def test_the_gradient_of_a_formula():
+    x = numbers(3, 4)
+    both = value_and_gradient(lambda x: ops.sum(x**3))
+    for scale in (1, 2):  # the second call is already compiled
+        at = scale * x
+        value, gradient = both(at)
+        assert value == pytest.approx((at**3).sum(), rel=1e-4)
+        np.testing.assert_allclose(gradient, 3 * at**2, rtol=1e-5)
+
+
+def test_only_the_first_array_is_differentiated():
+    x, y = numbers(5), np.arange(5)
+    both = value_and_gradient(lambda x, y: ops.sum(x * y))
+    for factor in (1, 2):  # the others may change from call to call
+        _, gradient = both(x, factor * y)
+        np.testing.assert_allclose(gradient, factor * y, rtol=1e-6)
+
+
+def test_through_a_model_it_is_what_small_steps_give():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            layers.Conv2D(4, 3, activation="tanh"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),  # does nothing: training=False
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1),
+        ]
+    )
+    before = [w.copy() for w in model.get_weights()]
+    x = numbers(2, 6, 6, 3)
+    both = value_and_gradient(lambda x: ops.sum(model(x, training=False)))
+    _, gradient = both(x)
+    assert gradient.shape == x.shape
+    for place in ((0, 2, 3, 1), (1, 5, 0, 2)):
+        step = np.zeros_like(x)
+        step[place] = 0.05
+        change = both(x + step)[0] - both(x - step)[0]
+        assert gradient[place] == pytest.approx(change / 0.1, rel=2e-2)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
 
 
 SIDE, SQUARE, RANDOM = 192, 64, 5  # pixels, pixels, squares an image

@@ -1,25 +1,33 @@
-"""Logistic regression, and the same as a Keras layer."""
+"""Logistic regression on features: heads, curves, and wrong labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
+from catdog_helpers.study import linear
+from catdog_helpers.study.advice import what_more_buys
 from catdog_helpers.study.linear import (
     choose_strength,
     fit_linear,
+    learning_curve,
     linear_head,
+    suspect_labels,
 )
 
 
-def features(n_classes, n=120):
-    rng = np.random.default_rng(0)
+def blobs(n, spread, n_classes=4):
+    """Return features in as many heaps as classes, and their labels."""
+    rng = np.random.default_rng(1)
     labels = np.arange(n) % n_classes
-    x = rng.normal(size=(n, 8)) + 2 * np.eye(8)[labels]
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)), labels
+    centres = rng.normal(size=(n_classes, 32))
+    return centres[labels] + spread * rng.normal(size=(n, 32)), labels
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_the_layer_answers_as_the_solver(n_classes):
-    x, labels = features(n_classes)
+    x, labels = blobs(120, 0.5, n_classes)
     solver = fit_linear(x, labels, strength=10)
     answers = linear_head(solver).predict(x, verbose=0)
     np.testing.assert_allclose(answers, solver.predict_proba(x), atol=1e-5)
@@ -27,19 +35,99 @@ def test_the_layer_answers_as_the_solver(n_classes):
 
 
 def test_the_validation_images_choose_the_strength():
-    x, labels = features(2)
-    train, validation = np.arange(0, 60), np.arange(60, 120)
-    best, losses = choose_strength(
-        x, labels, train, validation, strengths=(1e-6, 10)
-    )
+    x, labels = blobs(120, 0.5, 2)
+    rows = np.arange(60), np.arange(60, 120)
+    best, losses = choose_strength(x, labels, *rows, strengths=(1e-6, 10))
     assert best == 10
     assert losses[1e-6] == pytest.approx(np.log(2), abs=0.01)
     assert losses[10] < losses[1e-6]
 
 
 def test_a_rare_class_counts_as_much_as_a_common_one():
-    x, labels = features(2)
+    x, labels = blobs(120, 1.0, 2)
     few = np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:6]]
-    solver = fit_linear(x[few], labels[few], strength=0.01)
-    answers = solver.predict(x)
+    answers = fit_linear(x[few], labels[few], strength=0.01).predict(x)
     assert np.mean(answers[labels == 1] == 1) > 0.5
+
+
+def test_the_curve_rises_with_the_images_and_repeats():
+    features, labels = blobs(400, 2.5)
+    curve = learning_curve(features, labels)
+    assert curve.index.tolist() == pytest.approx([10, 20, 40, 80])
+    assert curve.accuracy.iloc[-1] > curve.accuracy.iloc[0] + 0.05
+    assert (curve.low < curve.accuracy).all()
+    assert (curve.accuracy < curve.high).all()
+    pd.testing.assert_frame_equal(curve, learning_curve(features, labels))
+    noise = np.random.default_rng(2).permutation(labels)
+    assert learning_curve(features, noise).accuracy.max() < 0.4
+
+
+def test_copies_do_not_lift_the_curve():
+    features, labels = blobs(60, 50.0)
+    labels = np.random.default_rng(2).permutation(labels)
+    twice, both = np.tile(features, (2, 1)), np.tile(labels, 2)
+    leaked = learning_curve(twice, both).accuracy.iloc[-1]
+    groups = np.tile(np.arange(60), 2)
+    held = learning_curve(twice, both, groups=groups).accuracy.iloc[-1]
+    assert leaked > 0.6
+    assert held < 0.5
+
+
+@pytest.mark.filterwarnings("error:The least populated")
+@pytest.mark.filterwarnings("error::sklearn.exceptions.FitFailedWarning")
+@pytest.mark.parametrize("counts", [[2] * 60, [2, 2], [200, 8], [3, 2, 90]])
+def test_few_or_uneven_images_have_a_curve_too(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    curve = learning_curve(np.eye(len(counts))[labels] + 0.1, labels)
+    assert curve.accuracy.between(0, 1).all()
+    assert what_more_buys(curve).endswith(".")
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_wrong_labels_are_found_and_no_others(n_classes):
+    features, labels = blobs(60 * n_classes, 0.1, n_classes)
+    assert len(suspect_labels(features, labels)) == 0
+    wrong = np.random.default_rng(1).choice(len(labels), 8, replace=False)
+    labels[wrong] = (labels[wrong] + 1) % n_classes
+    assert set(suspect_labels(features, labels)) == set(wrong)
+    # Class numbers need not be consecutive.
+    assert set(suspect_labels(features, labels * 7 + 2)) == set(wrong)
+
+
+def test_the_most_suspect_comes_first_whatever_the_run():
+    """One mislabelled image in the middle of a heap, one between two."""
+    features, labels = blobs(120, 0.1, 2)
+    middle = [features[labels == k].mean(axis=0) for k in (0, 1)]
+    features[0] = middle[1]
+    features[2] = 0.4 * middle[0] + 0.6 * middle[1]
+    found = suspect_labels(features, labels, seed=4).tolist()
+    assert found[0] == 0
+    assert set(found) <= {0, 2}
+    assert found == suspect_labels(features, labels, seed=4).tolist()
+
+
+def test_too_few_images_give_no_suspects():
+    found = suspect_labels(*blobs(8, 0.1, 2))
+    assert found.tolist() == []
+    assert found.dtype == int
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_suspects_are_those_of_cleanlab(n_classes):
+    find_label_issues = pytest.importorskip("cleanlab.filter").find_label_issues
+    rng = np.random.default_rng(n_classes)
+    features, labels = blobs(60 * n_classes, 1.0, n_classes)
+    noisy = rng.random(len(labels)) < 0.1
+    labels[noisy] = rng.integers(n_classes, size=noisy.sum())
+    head = LogisticRegression(max_iter=500)
+    answers = cross_val_predict(head, features, labels, method="predict_proba")
+    theirs = find_label_issues(
+        labels,
+        answers,
+        filter_by="confident_learning",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    ours = linear._confidently_other(answers, labels)
+    assert len(ours) > 3
+    assert ours.tolist() == theirs.tolist()
