@@ -29,7 +29,7 @@ def plot_split(info):
     ax, left = plt.subplots(figsize=(9, 2.2), layout="constrained")[1], 0
     for row, part in enumerate(uses):
         n = info[f"n_{part}"]
-        bars = ax.barh(row, n, left=left, color=f"0.{3 + 2 * row}")
+        bars = ax.barh(row, n, left=left, color=f"0.{6 + row}")
         ax.bar_label(bars, [f"{n:,}"], label_type="center")
         left += n
     ax.set_yticks(range(3), uses.values())

@@ -141,10 +141,10 @@ def assert_capitals_are_cats(species):
 
 
 def execute(tmp_path, **dials):
-    arguments = {"DATASET": "sample_breeds", "OUT": tmp_path / "out", **dials}
-    values = runner.parse_dials(f"{k}={v}" for k, v in arguments.items())
-    values["DATA"] = str(tmp_path / "data")
-    out = runner.run(values, [PATH])
+    usual = {"DATASET": "sample_breeds", "OUT": tmp_path / "out"}
+    usual |= {"NOTEBOOKS": 10, "DATA": tmp_path / "data"}
+    values = (f"{k}={v}" for k, v in (usual | dials).items())
+    out = runner.run(runner.parse_dials(values))
     return out, printed(out / "notebooks" / PATH.name)
 
 
@@ -173,15 +173,13 @@ def test_the_finished_lab_runs(tmp_path):
 
 @pytest.mark.slow
 def test_the_unsolved_lab_says_what_is_to_do_and_starts_from_a_model(tmp_path):
-    out, _ = execute(
-        tmp_path / "pets", DATASET="sample", IMAGE_SIZE=48, EPOCHS=1
-    )
+    out, _ = execute(tmp_path / "pets", **SHORT, DATASET="sample")
     assert "name no species" in printed(out / "notebooks" / PATH.name)
-    series = runner.ROOT / "notebooks"
     dials = {"DATASET": "sample", "BASE": "sample", **SHORT}
     dials |= {"OUT": str(tmp_path / "cd"), "DATA": str(tmp_path / "data")}
     dials |= {"TRAIN": 40, "VALIDATION": 20, "TEST": 20}
-    cats = runner.run(dials, [next(series.glob(f"0{n}_*")) for n in (1, 3, 4)])
+    series = runner.series()
+    cats = runner.run(dials, [series[number] for number in (1, 3, 4)])
     model = cats / "models" / "fine_tuned.keras"
     out, text = execute(tmp_path, **SHORT, CATDOG_MODEL=model)
     assert text.count("still open") == 5
@@ -199,11 +197,8 @@ EDGES = {
 @pytest.mark.parametrize("name", EDGES)
 def test_odd_data_go_through_the_series(tmp_path, photographs, name):
     folder = photographs(tmp_path / "my photos", EDGES[name], side=48)
-    notebooks = sorted((runner.ROOT / "notebooks").glob("0[1-4]_*.ipynb"))
-    arguments = [f"DATASET={folder}", "BASE=sample", "IMAGE_SIZE=48"]
-    arguments += ["EPOCHS=1", f"OUT={tmp_path / 'out'}"]
-    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
-    out = runner.run(dials, [*notebooks, PATH])
+    dials = {"BASE": "sample", "NOTEBOOKS": "1-4,10", **SHORT}
+    out, _ = execute(tmp_path, DATASET=folder, **dials)
     results = load_results(out)
     assert {"scratch_cnn", "bottleneck", "fine_tuned"} <= set(results)
     advice = (out / "advice.txt").read_text("utf-8")
