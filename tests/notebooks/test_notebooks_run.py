@@ -180,7 +180,7 @@ def whole(tmp_path_factory):
     But for half of the epochs, and one training for each point of a curve.
     """
     out = tmp_path_factory.mktemp("whole")
-    dials = ["NOTEBOOKS=0-9,11,12", "EPOCHS=30", "SEEDS=1", "REPEATS=3"]
+    dials = ["NOTEBOOKS=0-9,11,12", "EPOCHS=30", "SEEDS=1", "REPEATS=5"]
     return runner.run(runner.parse_dials([f"OUT={out}", *dials]))
 
 
