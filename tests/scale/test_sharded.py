@@ -366,6 +366,7 @@ def test_memory_does_not_hold_the_features(tmp_path):
 def cluster():
     """A cluster of three workers on this machine."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
+    ray.shutdown()  # that of another module's test
     ray.init(
         num_cpus=3,
         include_dashboard=False,
