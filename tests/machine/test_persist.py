@@ -218,6 +218,7 @@ def test_copied_photographs_are_not_prepared_again(photographs, tmp_path):
     assert not features.is_dir()
 
 
+@pytest.mark.slow
 def test_a_new_machine_goes_on_where_the_old_one_ended(tmp_path, monkeypatch):
     """Notebook 4 is opened first there; nothing is computed twice."""
     drive, here = tmp_path / "drive", tmp_path / "here"

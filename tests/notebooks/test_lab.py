@@ -157,6 +157,7 @@ def printed(path):
 SHORT = {"IMAGE_SIZE": 48, "EPOCHS": 1}
 
 
+@pytest.mark.slow
 def test_the_finished_lab_runs(tmp_path):
     out, text = execute(tmp_path, **SHORT, SOLUTION=True)
     assert text.count("The worked solution is used.") == 5
