@@ -8,7 +8,7 @@ import pandas as pd
 
 from catdog_helpers.data.folders import Labels, label_by_folders
 from catdog_helpers.data.labels import label_oxford, read_labels, species_of
-from catdog_helpers.data.names import same
+from catdog_helpers.data.names import like_verdicts, same
 from catdog_helpers.data.walk import (
     COMPANIONS,
     DOCUMENTS,
@@ -156,6 +156,9 @@ def _check_classes(
     elif twins:
         problem = f"Class names differ in case only, or in spaces, {twins}"
         advice = "Rename the folders, or the labels, of one class alike."
+    elif verdicts := like_verdicts(classes):
+        problem = f"Classes are called like verdicts of `predict`, {verdicts}"
+        advice = "Rename their folders, or their labels."
     elif len(classes) == 1:
         problem = f"There is only one class, {classes[0]!r}"
     elif missing:

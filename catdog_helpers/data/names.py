@@ -24,6 +24,8 @@ CAMERA = """
     screenshot screen shot scan whatsapp wa signal telegram at frame file
     download unnamed untitled thumb thumbnail id no nr page am pm
 """
+# Verdicts of `predict`, which no class may be called like
+NOT_SURE, UNREADABLE = "not sure", "unreadable"
 GENERIC = frozenset(GENERIC.split())
 CAMERA = GENERIC.union(CAMERA.split())
 
@@ -141,3 +143,15 @@ def class_in(stem: str) -> str:
     if label == plain(stem) or not words or words <= CAMERA:
         return ""
     return label.strip(" ._-()[]")
+
+
+def like_verdicts(classes: list[str]) -> list[str]:
+    """Return the classes that a verdict of `predict` would be mistaken for."""
+    known = {same(name) for name in classes}
+    found = []
+    for name in classes:
+        parts = same(name).split(" or ")
+        both = len(parts) == 2 and known.issuperset(parts)
+        if both or same(name) in (NOT_SURE, UNREADABLE):
+            found.append(name)
+    return found

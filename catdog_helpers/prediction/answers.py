@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 
 from catdog_helpers.machine.files import replacing
 
-NOT_SURE, UNREADABLE = "not sure", "unreadable"
 COLUMNS = ("path", "class", "probability", "verdict", "error", "model")
 HEADER = f"{','.join(COLUMNS)}\r\n".encode()
 BOM = b"\xef\xbb\xbf"  # without it, Excel reads UTF-8 as an older encoding

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from catdog_helpers.data.images import read_image
+from catdog_helpers.data.names import NOT_SURE, UNREADABLE
 from catdog_helpers.machine.engine import OPENVINO, choose, open_engine
 from catdog_helpers.machine.failures import explain_memory
 from catdog_helpers.machine.networks import layers_key
-from catdog_helpers.prediction.answers import NOT_SURE, UNREADABLE, Answers
+from catdog_helpers.prediction.answers import Answers
 from catdog_helpers.prediction.photographs import (
     Photograph,
     Source,

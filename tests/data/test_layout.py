@@ -332,3 +332,27 @@ def test_names_that_differ_in_spaces_are_refused(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="no such folder. Received: .*none"):
         index_images(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("classes", "named"),
+    [
+        (["cat", "dog", "Not  sure"], "Not  sure"),
+        (["cat", "unreadable"], "unreadable"),
+        (["cat", "dog", "cat or dog"], "cat or dog"),
+    ],
+)
+def test_a_class_may_not_be_called_like_a_verdict(tmp_path, classes, named):
+    for name in classes:
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            (tmp_path / name / f"{i}.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(ValueError, match=f"verdicts of `predict`.*{named}"):
+        index_images(tmp_path)
+
+
+def test_a_class_may_be_called_like_half_a_verdict(tmp_path):
+    for name in ("cat", "cat or dog", "sure"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(b"\xff\xd8\xff")
+    assert len(index_images(tmp_path)) == 3
