@@ -589,8 +589,8 @@ def anonymous():
     return int(status.split("RssAnon:")[1].split()[0]) / 1024  # MB
 
 model, folder, table, n = sys.argv[1:]
-files = sorted(Path(folder).iterdir())
-sources = (files[i % len(files)] for i in range(int(n)))
+files = [file.read_bytes() for file in sorted(Path(folder).iterdir())]
+sources = ((f"{i}.png", files[i % len(files)]) for i in range(int(n)))
 seen = []
 for number, row in enumerate(predict(model, sources, csv=table)):
     if number % 1000 == 999:
