@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -301,6 +302,7 @@ def test_notebook_05_in_jupyterlab(sample_run, tmp_path):
         notebook, {"OUT": str(sample_run), "DATA": str(tmp_path / "data")}
     )
     nbformat.write(notebook, folder / path.name)
+    shutil.copy(ROOT / "notebooks" / "pictures.py", folder)
     photo = tmp_path / "uploaded picture.png"
     draw("cat", np.random.default_rng(5), 120).save(photo)
     (expected,) = predict(
@@ -311,7 +313,14 @@ def test_notebook_05_in_jupyterlab(sample_run, tmp_path):
         chromium(tmp_path / "profile") as browser,
     ):
         browser.get(f"{url}/lab/tree/{path.name}?token={token}")
-        wait(lambda: browser.execute_script(KERNEL_IS_IDLE))
+
+        def is_idle():
+            # Without the focus, JupyterLab has no current notebook.
+            with suppress(Exception):  # it is still being drawn
+                browser.find_element("class name", "jp-CodeCell").click()
+            return browser.execute_script(KERNEL_IS_IDLE)
+
+        wait(is_idle)
         assert browser.execute_async_script(RUN_ALL) is True, "a cell failed"
         keep(browser, "notebook_05_run")
         shown = 'return document.querySelector(".widget-output").innerText'
