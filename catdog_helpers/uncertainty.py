@@ -159,4 +159,4 @@ def with_distance(model, uncertainty: dict | None):
     features, probabilities = run.outputs
     components = uncertainty["components"]
     distance = share_outside(features, components, keras.ops)
-    return keras.Model(run.inputs, [probabilities, distance])
+    return keras.Model(run.inputs[0], [probabilities, distance])
