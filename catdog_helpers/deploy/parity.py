@@ -129,7 +129,13 @@ def _open_litert(path: Path):
         warnings.simplefilter("ignore")
         run = Interpreter(str(path)).get_signature_runner()
     names = sorted(run.get_output_details())
-    return names, lambda x: [run(image=x)[name] for name in names]
+    (image,) = run.get_input_details()  # Keras before 3.15 names it otherwise
+
+    def answer(x: np.ndarray) -> list[np.ndarray]:
+        outputs = run(**{image: x})
+        return [outputs[name] for name in names]
+
+    return names, answer
 
 
 def _open_saved_model(path: Path):
