@@ -57,6 +57,9 @@ def write_file(
             return
         if is_litert:
             options = _litert_options(int8_images)
+            # Keras before 3.15 takes the batch from the model alone.
+            image = keras.Input(batch_shape=shape, name="image")
+            model = keras.Model(image, model(image))
     elif int8_images is not None:
         raise NotImplementedError("8 bits need TensorFlow")
     with warnings.catch_warnings(action="ignore"):
