@@ -163,7 +163,7 @@ def as_dtype(x: np.ndarray, dtype: str) -> np.ndarray:
     if not np.isfinite(stored).all() or x.any() and not stored.any():
         raise ValueError(
             f"features of up to {np.abs(x).max():.3g} do not fit "
-            f"{stored.dtype}: use dtype='float32' (random weights: notebook 06)"
+            f"{stored.dtype}: use dtype='float32' (random weights: notebook 08)"
         )
     return stored
 

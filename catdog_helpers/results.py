@@ -11,6 +11,7 @@ from catdog_helpers.data.runs import load_run
 from catdog_helpers.machine.files import read_json
 
 OF_THE_SPLIT = ("split_sha256", "image_size", "class_names")
+LATER = "06_compare_the_methods"  # measures what is not in METHODS
 METHODS = {  # the usual name, and the notebook that measures it
     "scratch_cnn": ("scratch CNN", "02_cnn_from_scratch"),
     "bottleneck": ("bottleneck features", "03_vgg16_bottleneck_features"),
@@ -59,7 +60,7 @@ def load_results(out: str | Path, *needed: str) -> dict[str, dict]:
         if name not in results:
             raise FileNotFoundError(
                 f"{folder / name}.json is missing: run notebook "
-                f"{METHODS.get(name, (name, '06_compare'))[1]} first"
+                f"{METHODS.get(name, (name, LATER))[1]} first"
             )
     others = sorted(results.keys() - METHODS, key=lambda n: ("control" in n, n))
     return {n: results[n] for n in [*METHODS, *others] if n in results}

@@ -193,7 +193,7 @@ def test_too_large_features_are_refused_and_leave_nothing(images, rows):
 def test_features_that_would_vanish_are_refused(images, rows):
     """As those of MobileNetV2 with random weights do."""
     tiny = make_model(scale=1e-12)
-    with pytest.raises(ValueError, match="do not fit float16: .*notebook 06"):
+    with pytest.raises(ValueError, match="do not fit float16: .*notebook 08"):
         extract(tiny, images, rows)
     kept = extract(tiny, images, rows, dtype="float32")
     assert 0 < np.abs(kept).max() < 1e-4

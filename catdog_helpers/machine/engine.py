@@ -63,7 +63,7 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
     several = "CATDOG_DEVICES" in os.environ
     if len(names) == 1 or several or n_images < 4 * len(x):
         return names[0]
-    x = x if has_gpu() else x[:BATCH]  # a CPU is as fast with few images
+    x, trial = _trial_of(name, x)
 
     def try_all() -> dict[str, float] | None:
         usual = partial(open_engine(model, "float32", x), x)
@@ -78,7 +78,7 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
                     runs[other] = run
         return trials.measure(runs, len(x))
 
-    return trials.best(trials.measure_once(f"run {name} {x.shape}", try_all))
+    return trials.best(trials.measure_once(trial, try_all))
 
 
 def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
@@ -166,9 +166,14 @@ def figures(name: str, x: np.ndarray) -> str:
     Returns:
         The text, empty if there was no trial.
     """
-    x = x if has_gpu() else x[:BATCH]
-    rates = trials.measured(f"run {name} {x.shape}")
+    rates = trials.measured(_trial_of(name, x)[1])
     return ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items())
+
+
+def _trial_of(name: str, x: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the inputs of a trial, and the name under which it is kept."""
+    x = x if has_gpu() else x[:BATCH]  # a CPU is as fast with few images
+    return x, f"run {name} {x.shape}"
 
 
 def open_engine(model, choice: str, x: np.ndarray) -> Run:
