@@ -73,10 +73,17 @@ def extract_features(
         All other rows are zero and take no space on most disks.
 
     Raises:
-        ValueError: If a feature is too large for `dtype`, or all are too
-            small.
+        ValueError: If the images are not such an array, e.g. because they
+            were divided by 255, which the base does itself; if a feature is
+            too large for `dtype`, or all are too small.
         OSError: If the disk is too full.
     """
+    if getattr(images, "filename", None) is None:
+        raise ValueError(
+            "images must be the array that `prepare` returned, not a "
+            "rescaled copy: the base does its own preprocessing. Received: "
+            f"{images.dtype} from {images.min():.3g} to {images.max():.3g}"
+        )
     folder = Path(images.filename).parent
     folder = folder if folder.name == "features" else folder / "features"
     folder.mkdir(exist_ok=True)

@@ -190,6 +190,11 @@ def test_too_large_features_are_refused_and_leave_nothing(images, rows):
     assert np.abs(kept).max() > 65504
 
 
+def test_rescaled_images_are_refused(images):
+    with pytest.raises(ValueError, match=r"own preprocessing.*Received: float"):
+        extract_features(make_model(), images[:4] / 255, [0, 1], name="x")
+
+
 def test_features_that_would_vanish_are_refused(images, rows):
     """As those of MobileNetV2 with random weights do."""
     tiny = make_model(scale=1e-12)
