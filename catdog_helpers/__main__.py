@@ -142,7 +142,8 @@ def _start() -> None:
 
 def _predict(model: str, csv: Path | None, **options) -> int:
     _start()
-    from catdog_helpers.prediction.predictor import DRAWINGS, predict
+    from catdog_helpers.data.names import DRAWINGS
+    from catdog_helpers.prediction.predictor import predict
 
     kept = bool(csv and csv.is_file() and csv.stat().st_size)
     if "trained_on" in read_json(Path(model).with_suffix(".json")):

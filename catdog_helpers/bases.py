@@ -17,23 +17,33 @@ class Base(NamedTuple):
     module: str  # of keras.applications; has the base's preprocess_input
     image_size: int  # a good side in pixels for cats and dogs
     cut: str  # layer whose output the opened part starts from
+    licence: str  # of the weights, as their authors state it
 
+
+CC = "Creative Commons Attribution (VGG, University of Oxford)"
+MIT, APACHE = "MIT License", "Apache License 2.0"
+GOOGLE = f"{APACHE} (Google)"
 
 # The last block (or stage) lies behind the cut. ".input" is used where the
 # layer before the cut has no fixed name.
 BASES = {
-    "VGG16": Base("vgg16", 150, "block4_pool"),
-    "VGG19": Base("vgg19", 150, "block4_pool"),
-    "ResNet50": Base("resnet", 192, "conv4_block6_out"),
-    "InceptionV3": Base("inception_v3", 192, "mixed7"),
-    "Xception": Base("xception", 192, "block14_sepconv1.input"),
-    "MobileNetV2": Base("mobilenet_v2", 192, "block_12_add"),
-    "EfficientNetV2B0": Base("efficientnet_v2", 192, "block5e_add"),
+    "VGG16": Base("vgg16", 150, "block4_pool", CC),
+    "VGG19": Base("vgg19", 150, "block4_pool", CC),
+    "ResNet50": Base("resnet", 192, "conv4_block6_out", f"{MIT} (Kaiming He)"),
+    "InceptionV3": Base("inception_v3", 192, "mixed7", GOOGLE),
+    "Xception": Base(
+        "xception", 192, "block14_sepconv1.input", f"{MIT} (Keras)"
+    ),
+    "MobileNetV2": Base("mobilenet_v2", 192, "block_12_add", GOOGLE),
+    "EfficientNetV2B0": Base("efficientnet_v2", 192, "block5e_add", GOOGLE),
     "ConvNeXtTiny": Base(
-        "convnext", 192, "convnext_tiny_downsampling_block_2.input"
+        "convnext",
+        192,
+        "convnext_tiny_downsampling_block_2.input",
+        f"{MIT} (Meta)",
     ),
     # VGG16 at one eighth of its width, trained on drawings: for the sample
-    "sample": Base("", 96, "block4_pool"),
+    "sample": Base("", 96, "block4_pool", f"{MIT} (drawings, by this project)"),
 }
 
 

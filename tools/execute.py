@@ -31,17 +31,11 @@ def execute(notebook, path: Path, target: Path, environment: dict) -> None:
     Raises:
         RuntimeError: If a cell fails, or the kernel; the message is one line.
     """
-    client = NotebookClient(notebook, timeout=None, coalesce_streams=True)
-    client.km = AsyncKernelManager(kernel_spec_manager=_ThisPython())
-    start = time.monotonic()
     try:
-        asyncio.run(_run_cells(client, path, os.environ | environment))
+        run_cells(notebook, path, environment)
     except RuntimeError as error:
         raise RuntimeError(f"{error} (see {shown(target)}.html)") from None
     finally:
-        say(f"{path.stem}  {time.monotonic() - start:.1f} s in all", "\n")
-        _keep_last_state(notebook, client.widget_state)
-        client.set_widgets_metadata()
         nbformat.write(notebook, f"{target}.ipynb")
         title = {"metadata": {"name": path.stem}}
         page, _ = HTMLExporter().from_notebook_node(notebook, title)
@@ -49,7 +43,29 @@ def execute(notebook, path: Path, target: Path, environment: dict) -> None:
         Path(f"{target}.html").write_text(page, encoding="utf-8")
 
 
-async def _run_cells(client: NotebookClient, path: Path, env: dict) -> None:
+def run_cells(notebook, path: Path, environment: dict) -> None:
+    """Execute a notebook in place, showing a line for each cell.
+
+    Args:
+        notebook: As for `execute`.
+        path: As for `execute`.
+        environment: As for `execute`.
+
+    Raises:
+        RuntimeError: As `execute`.
+    """
+    client = NotebookClient(notebook, timeout=None, coalesce_streams=True)
+    client.km = AsyncKernelManager(kernel_spec_manager=_ThisPython())
+    start = time.monotonic()
+    try:
+        asyncio.run(_run_all(client, path, os.environ | environment))
+    finally:
+        say(f"{path.stem}  {time.monotonic() - start:.1f} s in all", "\n")
+        _keep_last_state(notebook, client.widget_state)
+        client.set_widgets_metadata()
+
+
+async def _run_all(client: NotebookClient, path: Path, env: dict) -> None:
     """Run the code cells; leave no kernel behind, not even after Ctrl-C."""
     cells, manager = client.nb.cells, client.km
     code = [i for i, c in enumerate(cells) if c.cell_type == "code"]

@@ -150,8 +150,21 @@ def _check_base(dials: dict[str, Any]) -> None:
     dials.setdefault("IMAGE_SIZE", int(done.stdout.split()[-1]))
 
 
-def _report(out: Path) -> None:
+def _write_report(out: Path, dials: dict[str, Any]) -> None:
+    """Write `report.html` if a method was measured."""
+    import nbformat
+
+    from report import NOTEBOOK, write_report
+
+    if any((out / "results").glob("*.json")):
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        _inject(notebook, dials | {"OUT": str(out)})
+        write_report(notebook, out, _environment(dials))
+
+
+def _sum_up(out: Path) -> None:
     """Print the scoreboard, the advice, and what to do next."""
+    from catdog_helpers.data.names import DRAWINGS
     from catdog_helpers.results import last_method, load_results, to_scores
     from execute import shown
 
@@ -169,10 +182,13 @@ def _report(out: Path) -> None:
         print(f"\n{advice.read_text('utf-8')}")
     print(f"\nLook at  {shown(out / 'notebooks')}/*.html")
     if results:
-        model = out / results[last_method(results)]["model"]
-        names = (shlex.quote(shown(p)) for p in (sys.executable, model))
+        last = results[last_method(results)]
+        names = sys.executable, out / last["model"]
+        names = (shlex.quote(shown(path)) for path in names)
         predict = "{} -m catdog_helpers predict --model {} PHOTO"
         print(f"Predict  {predict.format(*names)}")
+        drawn = f" ({DRAWINGS})" if "trained_on" in last else ""
+        print(f"Report   {(out / 'report.html').resolve().as_uri()}{drawn}")
 
 
 def _help() -> str:
@@ -181,7 +197,7 @@ def _help() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the series and print the scoreboard.
+    """Run the series, write the report, and print the scoreboard.
 
     Args:
         arguments: `NAME=VALUE` for each dial, or `--help`.
@@ -201,7 +217,9 @@ def main(arguments: list[str]) -> int:
             return 0
         dials = parse_dials(arguments)
         _check_base(dials)
-        _report(run(dials))
+        out = run(dials)
+        _write_report(out, dials)
+        _sum_up(out)
         return 0
     except KeyboardInterrupt:
         status, reason = 130, "Stopped; what is in the run's folder stays."

@@ -26,6 +26,8 @@ CAMERA = """
 """
 # Verdicts of `predict`, which no class may be called like
 NOT_SURE, UNREADABLE = "not sure", "unreadable"
+# What is said of a model wherever it is used, if drawings were its data
+DRAWINGS = "trained on drawings; it knows nothing of photographs"
 GENERIC = frozenset(GENERIC.split())
 CAMERA = GENERIC.union(CAMERA.split())
 

@@ -3,25 +3,13 @@
 import shutil
 from pathlib import Path
 
+from catdog_helpers.bases import BASES, MIT
+from catdog_helpers.data.names import DRAWINGS
 from catdog_helpers.machine.files import read_json, write_text
-from catdog_helpers.prediction.predictor import BORDER, DRAWINGS
+from catdog_helpers.prediction.predictor import BORDER
 from catdog_helpers.saving import load_model
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-# As the authors of the weights state them
-MIT, APACHE = "MIT License", "Apache License 2.0"
-BASE_LICENCES = {
-    "VGG16": "Creative Commons Attribution (VGG, University of Oxford)",
-    "VGG19": "Creative Commons Attribution (VGG, University of Oxford)",
-    "ResNet50": f"{MIT} (Kaiming He)",
-    "InceptionV3": f"{APACHE} (Google)",
-    "Xception": f"{MIT} (Keras)",
-    "MobileNetV2": f"{APACHE} (Google)",
-    "EfficientNetV2B0": f"{APACHE} (Google)",
-    "ConvNeXtTiny": f"{MIT} (Meta)",
-    "sample": f"{MIT} (drawings, by this project)",
-    "none": "no pretrained base",
-}
 IMAGENET = ". Its weights were learned from ImageNet, whose terms allow use "
 IMAGENET += "for non-commercial research"
 DATA_LICENCES = {
@@ -66,7 +54,9 @@ def _to_markdown(known: dict, *, has_page: bool) -> str:
     low, high = known["test_interval"]
     base, dataset = known["base"], Path(known["dataset"]).name
     drawings = f"\n**{DRAWINGS.capitalize()}.**\n"
-    licence = BASE_LICENCES.get(base, "not known here: state it")
+    licences = {name: row.licence for name, row in BASES.items()}
+    licences |= {"none": "no pretrained base"}
+    licence = licences.get(base, "not known here: state it")
     return TEMPLATE.read_text("utf-8").format_map(
         known
         | {

@@ -28,7 +28,6 @@ from catdog_helpers.uncertainty import calibrate, with_distance
 # were below, nearly half of them answered wrongly; of the others, 0.4 %.
 BORDER = 0.8
 MANY, COUNTED = 500, 5000  # photographs for which an engine is chosen
-DRAWINGS = "trained on drawings; it knows nothing of photographs"
 
 
 def predict(

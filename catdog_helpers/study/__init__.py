@@ -5,7 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "advice": ["advise", "advise_class", "per_class"],
+        "advice": ["advise", "advise_class", "next_steps", "per_class"],
+        "choice": ["compare_bases", "say_base", "split_entry"],
         "comparison": [
             "balanced_interval",
             "compare_methods",
@@ -34,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "learning_curve",
             "linear_head",
             "suspect_labels",
+            "swap_labels",
         ],
     },
 )

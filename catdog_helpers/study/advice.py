@@ -1,6 +1,7 @@
 """Say in words what a data set is too small, too uneven or too untidy for."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,7 @@ def advise(
     *,
     suspects: Sequence[str] = (),
     curve: pd.DataFrame | None = None,
+    classes: pd.DataFrame | None = None,
 ) -> list[str]:
     """Say what is too little, too uneven or mislabelled in a data set.
 
@@ -52,6 +54,7 @@ def advise(
         manifest: What `split` returned.
         suspects: Paths of images whose label may be wrong.
         curve: What `learning_curve` returned.
+        classes: What `per_class` returned.
 
     Returns:
         Sentences, the general ones first.
@@ -80,8 +83,9 @@ def advise(
             f"answers {counts.idxmax()!r} has an accuracy of "
             f"{counts.max() / counts.sum():.2f}."
         )
+    rejected = manifest[manifest.status == "rejected"]
     findings = {
-        "files do not decode": manifest.path[manifest.status == "rejected"],
+        f"files do not decode ({count_reasons(rejected)})": rejected.path,
         "images have a copy with another label, so one of the two is wrong, "
         "and both are left out": manifest.path[has_other_label(manifest)],
         "training images look more like another class, so check their "
@@ -90,7 +94,24 @@ def advise(
     for finding, paths in findings.items():
         if len(paths):
             said.append(f"{len(paths):,} {finding}, such as {paths.iloc[0]}.")
+    said += [] if classes is None else [advise_class(classes)]
     return said if curve is None else [*said, what_more_buys(curve)]
+
+
+def count_reasons(rejected: pd.DataFrame) -> str:
+    """Count the reasons why files do not decode, the most frequent first.
+
+    Args:
+        rejected: Rows of a manifest, with their `reason`.
+
+    Returns:
+        Such as "2 empty file, 1 damaged": without what differs from file to
+        file, which stands behind a colon or in brackets.
+    """
+    kinds = rejected.reason.str.extract(r"([^:(]*)")[0].str.strip()
+    return ", ".join(
+        f"{n:,} {kind}" for kind, n in kinds.value_counts().items()
+    )
 
 
 def per_class(
@@ -147,3 +168,43 @@ def advise_class(table: pd.DataFrame) -> str:
         f"most often taken for “{weak['taken for']}”: more photographs of it, "
         "and such as are hard to tell from the other, would help most."
     )
+
+
+def next_steps(
+    classes: pd.DataFrame,
+    *,
+    n_suspects: int,
+    n_rejected: int,
+    model: str | Path,
+) -> list[str]:
+    """Say in three sentences what to do next.
+
+    Args:
+        classes: What `per_class` returned.
+        n_suspects: How many labels are to be checked.
+        n_rejected: How many files do not decode.
+        model: Path of the model, for the command.
+
+    Returns:
+        What to do about the files, about the photographs, and before the
+        model is used.
+    """
+    tidy = []
+    if n_suspects:
+        tidy.append(f"look through suspects.csv ({n_suspects:,} in doubt)")
+    if n_rejected:
+        tidy.append(f"replace the files that do not decode ({n_rejected:,})")
+    files = " and ".join(tidy) or "nothing needs to be done about the files"
+    weak, best = classes.iloc[0], classes.iloc[-1]
+    more = "Take more photographs of all classes, of the kind that will be used"
+    if weak.high < best.low:
+        more = (
+            f"Take more photographs of “{weak.name}”, above all such as look "
+            f"like “{weak['taken for']}”"
+        )
+    return [
+        f"{files[0].upper()}{files[1:]}.",
+        f"{more}.",
+        "Before you rely on the model, check it on photographs that it has not "
+        f"seen, in one folder a class: catdog check --model {model} FOLDER",
+    ]

@@ -20,6 +20,7 @@ from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.study.curves import in_proportion
 from catdog_helpers.training import class_weights
 
+HEAD = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
@@ -119,26 +120,48 @@ def learning_curve(
     x, y = np.asarray(features[some], dtype="float32"), labels[some]
     groups = np.arange(len(x)) if groups is None else groups[some]
     _, counts = np.unique(y, return_counts=True)
-    folds = int(np.clip(counts.min(), 2, 5))
-    # In random order already: scikit-learn before 1.7, shuffling, forgets to
-    # stratify.
-    parts = StratifiedGroupKFold(folds).split(x, y, groups)
-    parts = [(in_proportion(a, y), b) for a, b in parts]
+    parts = [(in_proportion(a, y), b) for a, b in _parts(y, groups)]
     most = min(len(a) for a, _ in parts)
     shares = [s for s in (0.125, 0.25, 0.5) if s * most >= len(counts)]
-    head = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
     options = {"train_sizes": [*shares, 1.0], "cv": parts}
     with threadpool_limits(1):  # threads that wait for each other cost more
-        sizes, _, scores = sklearn_curve(head, x, y, **options)
+        sizes, _, scores = sklearn_curve(HEAD, x, y, **options)
     accuracy = scores.mean(axis=1)
     rows = [(a, *wilson_interval(round(a * len(x)), len(x))) for a in accuracy]
     index = pd.Index(sizes / len(counts), name="images a class")
     return pd.DataFrame(rows, index, columns=["accuracy", "low", "high"])
 
 
+def cross_validate(
+    x: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Answer each image by what a logistic regression learned from others.
+
+    Args:
+        x: Shape `(n, n_features)`, in random order.
+        labels: Shape `(n,)`, class numbers.
+        groups: Shape `(n,)`; images of a group, copies, stay together.
+
+    Returns:
+        Probabilities, shape `(n, n_classes)`, of the classes that occur.
+    """
+    options = {"cv": list(_parts(labels, groups)), "method": "predict_proba"}
+    with threadpool_limits(1):  # threads that wait for each other cost more
+        return cross_val_predict(HEAD, x, labels, **options)
+
+
+def _parts(labels: np.ndarray, groups: np.ndarray):
+    """Yield the rows of two to five parts, and of the others."""
+    _, counts = np.unique(labels, return_counts=True)
+    folds = int(np.clip(counts.min(), 2, 5))
+    # In random order already: scikit-learn before 1.7, shuffling, forgets to
+    # stratify.
+    return StratifiedGroupKFold(folds).split(labels, labels, groups)
+
+
 def suspect_labels(
     features: np.ndarray, labels: np.ndarray, *, folds: int = 5, seed: int = 0
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """List the images whose label another class fits better.
 
     Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021): each image
@@ -153,30 +176,65 @@ def suspect_labels(
         seed: Of the parts.
 
     Returns:
-        Positions in `labels`, the most suspect first. Classes with fewer
-        images than folds are skipped.
+        rows, others: Positions in `labels`, the most suspect first, and the
+        class number that each of them looks like. Classes with fewer images
+        than folds are skipped.
     """
     features = np.asarray(features, dtype=np.float32)
     _, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
     judged = np.flatnonzero(counts[own] >= folds)
     if len(set(own[judged])) < 2:
-        return np.array([], dtype=int)
-    features = features[judged]
-    _, own = np.unique(own[judged], return_inverse=True)
+        return np.array([], dtype=int), np.array([], dtype=int)
+    kinds, own = np.unique(np.asarray(labels)[judged], return_inverse=True)
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
     options = {"cv": parts, "method": "predict_proba"}
     head = LogisticRegression(C=0.01, max_iter=500)
     with threadpool_limits(1):  # threads that wait for each other cost more
-        probabilities = cross_val_predict(head, features, own, **options)
-    return judged[_confidently_other(probabilities, own)]
+        found = cross_val_predict(head, features[judged], own, **options)
+    rows, others = _confidently_other(found, own)
+    return judged[rows], kinds[others]
 
 
 def _confidently_other(probabilities: np.ndarray, own: np.ndarray):
-    mean_if_labelled = [
-        probabilities[own == k, k].mean() for k in range(own.max() + 1)
-    ]
+    """Return the rows that another class fits better, and that class."""
+    n_classes = probabilities.shape[1]
+    means = [probabilities[own == k, k].mean() for k in range(n_classes)]
+    confident = np.where(probabilities >= means, probabilities, 0.0)
     of_own = probabilities[np.arange(len(own)), own]
-    confident = probabilities >= np.array(mean_if_labelled)
-    others = np.where(confident, probabilities, 0.0).max(axis=1)
-    suspects = np.flatnonzero(others > of_own)
-    return suspects[of_own[suspects].argsort()]
+    rows = np.flatnonzero(confident.max(axis=1) > of_own)
+    rows = rows[of_own[rows].argsort()]
+    return rows, confident[rows].argmax(axis=1)
+
+
+def swap_labels(
+    features: np.ndarray,
+    labels: np.ndarray,
+    suspects: np.ndarray,
+    *,
+    share: float = 0.05,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Swap some labels on purpose, to measure what `suspect_labels` is worth.
+
+    Args:
+        features: As for `suspect_labels`.
+        labels: As for `suspect_labels`.
+        suspects: The positions that it returned; these are not swapped.
+        share: Of the labels that are swapped, but at least five.
+        seed: Of the choice.
+
+    Returns:
+        `swapped`, how many labels; `found`, how many of these are listed; and
+        `by chance`, how many sound ones are listed that were not before.
+    """
+    rng, kinds = np.random.default_rng(seed), np.unique(labels)
+    others = np.setdiff1d(np.arange(len(labels)), suspects)
+    n = min(max(5, round(share * len(labels))), len(others))
+    rows, mixed = rng.choice(others, n, replace=False), np.array(labels)
+    moved = np.searchsorted(kinds, mixed[rows]) + rng.integers(1, len(kinds), n)
+    mixed[rows] = kinds[moved % len(kinds)]
+    listed, _ = suspect_labels(features, mixed, seed=seed)
+    found = np.isin(listed, rows)
+    chance = ~found & ~np.isin(listed, suspects)
+    counts = {"found": int(found.sum()), "by chance": int(chance.sum())}
+    return {"swapped": n} | counts

@@ -109,7 +109,7 @@ def assert_no_noise(path):
 
 
 def test_the_last_lines_are_the_scoreboard_and_what_to_do_next(out, capfd):
-    runner._report(out)
+    runner._sum_up(out)
     printed, errors = capfd.readouterr()
     assert errors == ""
     assert not NOISE.search(printed)

@@ -9,6 +9,7 @@ from catdog_helpers.evaluation import score, wilson_interval
 from catdog_helpers.study.advice import (
     advise,
     advise_class,
+    next_steps,
     per_class,
     what_more_buys,
 )
@@ -48,12 +49,15 @@ def test_few_and_uneven_images_are_named_with_what_to_do():
 
 def test_rejected_contradicting_and_suspect_images_are_counted():
     table = manifest_of({"a": 50, "b": 50})
-    table.loc[3, "status"] = "rejected"
+    table.loc[3, ["status", "reason"]] = "rejected", "damaged: cut (9 bytes)"
+    table.loc[4, ["status", "reason"]] = "rejected", "empty file (0 bytes)"
+    table.loc[6, ["status", "reason"]] = "rejected", "damaged: cut (5 bytes)"
     table.loc[60, ["group", "duplicate"]] = (
         5  # of class b, a copy of one of class a
     )
     said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
-    assert any(s.startswith("1 files do not decode") for s in said)
+    reasons = "(2 damaged, 1 empty file), such as a/3.jpg."
+    assert f"3 files do not decode {reasons}" in said
     assert any(s.startswith("2 images have a copy") for s in said)
     assert any(s.startswith("2 training") and "a/7.jpg" in s for s in said)
     assert all("\n" not in s and s.endswith(".") for s in said)
@@ -102,5 +106,17 @@ def test_the_weakest_class_comes_first_if_the_intervals_lie_apart():
     assert table["taken for"].tolist() == ["cat", ""]
     assert (table.low < table.accuracy).all()
     assert "“dog” is the weakest class (0.500)" in advise_class(table)
+    said = advise(manifest_of({"a": 50, "b": 50}), classes=table)
+    assert said[-1] == advise_class(table)
+    files, more, check = next_steps(
+        table, n_suspects=3, n_rejected=0, model="m.keras"
+    )
+    assert files == "Look through suspects.csv (3 in doubt)."
+    assert "more photographs of “dog”" in more
+    assert "“cat”" in more
+    assert "check --model m.keras" in check
     few = per_class(TRUTH[55:64], ANSWERS[55:64], ["cat", "dog"])
     assert "do not show" in advise_class(few)
+    files, more, _ = next_steps(few, n_suspects=0, n_rejected=0, model="m")
+    assert files.startswith("Nothing")
+    assert "of all classes" in more

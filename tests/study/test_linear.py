@@ -14,6 +14,7 @@ from catdog_helpers.study.linear import (
     learning_curve,
     linear_head,
     suspect_labels,
+    swap_labels,
 )
 
 
@@ -86,12 +87,31 @@ def test_few_or_uneven_images_have_a_curve_too(counts):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_wrong_labels_are_found_and_no_others(n_classes):
     features, labels = blobs(60 * n_classes, 0.1, n_classes)
-    assert len(suspect_labels(features, labels)) == 0
+    assert len(suspect_labels(features, labels)[0]) == 0
+    before = labels.copy()
     wrong = np.random.default_rng(1).choice(len(labels), 8, replace=False)
     labels[wrong] = (labels[wrong] + 1) % n_classes
-    assert set(suspect_labels(features, labels)) == set(wrong)
+    found, others = suspect_labels(features, labels)
+    assert set(found) == set(wrong)
+    assert (others == before[found]).all()
     # Class numbers need not be consecutive.
-    assert set(suspect_labels(features, labels * 7 + 2)) == set(wrong)
+    found, others = suspect_labels(features, labels * 7 + 2)
+    assert set(found) == set(wrong)
+    assert (others == before[found] * 7 + 2).all()
+
+
+def test_swapped_labels_measure_the_list():
+    features, labels = blobs(100, 0.1, 3)
+    counts = swap_labels(features, labels * 2, np.array([], int))
+    assert counts == {"swapped": 5, "found": 5, "by chance": 0}
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(400, 3))
+    labels = (features[:, 0] + rng.normal(0, 0.5, 400) > 0).astype(int)
+    suspects, _ = suspect_labels(features, labels)
+    counts = swap_labels(features, labels, suspects, share=0.1)
+    assert counts["swapped"] == 40
+    assert 0 < counts["found"] < 40
+    assert counts["by chance"] > 0
 
 
 def test_the_most_suspect_comes_first_whatever_the_run():
@@ -100,14 +120,15 @@ def test_the_most_suspect_comes_first_whatever_the_run():
     middle = [features[labels == k].mean(axis=0) for k in (0, 1)]
     features[0] = middle[1]
     features[2] = 0.4 * middle[0] + 0.6 * middle[1]
-    found = suspect_labels(features, labels, seed=4).tolist()
+    found = suspect_labels(features, labels, seed=4)[0].tolist()
     assert found[0] == 0
     assert set(found) <= {0, 2}
-    assert found == suspect_labels(features, labels, seed=4).tolist()
+    again, _ = suspect_labels(features, labels, seed=4)
+    assert found == again.tolist()
 
 
 def test_too_few_images_give_no_suspects():
-    found = suspect_labels(*blobs(8, 0.1, 2))
+    found, _ = suspect_labels(*blobs(8, 0.1, 2))
     assert found.tolist() == []
     assert found.dtype == int
 
@@ -128,6 +149,6 @@ def test_suspects_are_those_of_cleanlab(n_classes):
         return_indices_ranked_by="self_confidence",
         n_jobs=1,
     )
-    ours = linear._confidently_other(answers, labels)
+    ours, _ = linear._confidently_other(answers, labels)
     assert len(ours) > 3
     assert ours.tolist() == theirs.tolist()

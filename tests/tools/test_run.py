@@ -447,15 +447,24 @@ def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
     results = {"fine_tuned": {"model": "models/fine_tuned.keras"}}
     monkeypatch.setattr(module, "load_results", lambda out: results)
     monkeypatch.chdir(tmp_path)
-    run._report(tmp_path / "a run")
+    run._sum_up(tmp_path / "a run")
     lines = capsys.readouterr().out.splitlines()
     row = "scratch CNN 0.912 [0.900, 0.920] 6000 123"
     assert lines[2].split() == row.split()
-    assert lines[-2] == "Look at  a run/notebooks/*.html"
+    assert lines[-3] == "Look at  a run/notebooks/*.html"
     model = "'a run/models/fine_tuned.keras'"
-    assert lines[-1].endswith(f" predict --model {model} PHOTO")
+    assert lines[-2].endswith(f" predict --model {model} PHOTO")
+    page = (tmp_path / "a run/report.html").as_uri()
+    assert lines[-1] == f"Report   {page}"
+    results["fine_tuned"]["trained_on"] = "drawings"
+    run._sum_up(tmp_path / "a run")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        f"Report   {page} (trained on drawings; it knows nothing of "
+        "photographs)"
+    )
     results.clear()  # notebook 01 alone has run
-    run._report(tmp_path / "a run")
+    run._sum_up(tmp_path / "a run")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Look at  a run/notebooks/*.html"
 
