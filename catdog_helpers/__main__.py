@@ -1,4 +1,4 @@
-"""The command line: `catdog predict` and `catdog export`."""
+"""The command line: `catdog predict`, `catdog check`, `catdog export`."""
 
 import argparse
 import io
@@ -25,6 +25,11 @@ Name what is on photographs. Prints a line for each: path, verdict, calibrated
 probability. The verdict is a class, "cat or dog" if both are likely, "not
 sure" for a picture unlike the training images (then the line says whose
 probability it is), or "unreadable" and the reason."""
+CHECK = """\
+Check a model on photographs that it has not seen, one folder for each class:
+the accuracy beside that on the test images of its run, class by class, and
+what is different about these photographs. Without such folders, the last
+alone."""
 EXPORT = """\
 Write a model for use without Keras, and compare it with the model on test
 images of its run: a file that answers differently is not kept."""
@@ -32,6 +37,7 @@ EXAMPLES = """\
 examples:
   {program} predict --csv answers.csv --sort sorted \\
       --model runs/sample/models/fine_tuned.keras ~/pictures
+  {program} check --model runs/sample/models/fine_tuned.keras ~/new
   {program} export --format web --to page \\
       --model runs/sample/models/fine_tuned.keras
 
@@ -54,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        return {"predict": _predict, "export": _export}[command](**options)
+        run = {"predict": _predict, "check": _check, "export": _export}
+        return run[command](**options)
     except BrokenPipeError:
         # Else Python fails again when it flushes the output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     text = "name what is on photographs"
     _add_predict(commands.add_parser("predict", help=text, description=PREDICT))
+    text = "measure a model on new photographs"
+    checker = commands.add_parser("check", help=text, description=CHECK)
+    add = checker.add_argument
+    add("--model", required=True, metavar="FILE", help="a .keras file")
+    add("folder", metavar="FOLDER", help="a folder or a zip")
     text = "write a model for use without Keras"
     _add_export(commands.add_parser("export", help=text, description=EXPORT))
     return parser
@@ -174,6 +186,18 @@ def _print(rows: Iterable[dict]) -> tuple[int, int]:
         with tqdm.external_write_mode():
             print(*map(one_line, fields), sep="\t")
     return failed, n_rows
+
+
+def _check(model: str, folder: str) -> int:
+    _start()
+    from catdog_helpers.study.shift import check
+
+    found = check(model, folder)
+    print(*map(one_line, found.said), sep="\n")
+    for table in (found.classes, found.differences):
+        if len(table):
+            print(f"\n{table.to_string(float_format='{:.3f}'.format)}")
+    return 0
 
 
 def _export(model, format, to, int8, runtime) -> int:

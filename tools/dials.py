@@ -45,7 +45,7 @@ SHARED = {
     "TRAIN": "training images over all classes",
     "VALIDATION": "validation images over all classes",
     "TEST": "test images over all classes",
-    "BASE": "pretrained base: a name, or the path of a saved model",
+    "BASE": "pretrained base: a name, the path of a saved model, or auto",
     "WEIGHTS": "imagenet, the path of a file, or None: random",
     "EPOCHS": "passes over the training images, at most",
     "BATCH_SIZE": "images in each step",
@@ -106,7 +106,7 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
     Raises:
         DialError: If a name or a value makes no sense.
     """
-    from catdog_helpers.bases import BASES
+    from catdog_helpers.bases import BASES, DEFAULT_SIZE
     from catdog_helpers.data.defaults import USUAL, run_dir, settings
 
     dials: dict[str, Any] = {}
@@ -122,6 +122,11 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
     usual.pop("IMAGE_SIZE", None)
     if base in BASES:  # else the saved model tells
         usual["IMAGE_SIZE"] = BASES[base].image_size
+    elif base == "auto":  # all are compared on images of one size
+        drawn = settings(dataset).base == "sample"
+        usual["IMAGE_SIZE"] = (
+            BASES["sample"].image_size if drawn else DEFAULT_SIZE
+        )
     dials = usual | dials
     dials.setdefault("NOTEBOOKS", _notebooks("1-5"))
     random = "-random" if dials.get("WEIGHTS", "") is None else ""
@@ -202,12 +207,12 @@ def _dataset(text: str) -> str:
 def _base(text: str) -> str:
     from catdog_helpers.bases import BASES
 
-    if text in BASES:
+    if text in BASES or text == "auto" or text.startswith("hub:"):
         return text
     if not (text.endswith(".keras") and os.path.isfile(_path(text))):
         raise DialError(
             "must be a known name or a .keras file that exists. "
-            f"{_choices(text, BASES)}."
+            f"{_choices(text, [*BASES, 'auto', 'hub:<preset>'])}."
         )
     return _path(text)
 
@@ -217,6 +222,9 @@ def _bases(text: str) -> str:
         return text
     entries = []
     for entry in text.split(","):
+        if entry.startswith("hub:"):
+            entries.append(entry)
+            continue
         base, colon, weights = entry.partition(":")
         entries.append(_base(base) + colon + (weights and _weights(weights)))
     return ",".join(entries)

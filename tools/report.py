@@ -27,7 +27,8 @@ PAGE = """\
   table {{ border-collapse: collapse; font-size: 0.9rem; }}
   th, td {{ padding: 0.25em 0.6em; text-align: right;
     border-bottom: 1px solid #ccc; }}
-  th:first-child, td:first-child {{ text-align: left; }}
+  th:first-child, td:first-child {{ text-align: left;
+    overflow-wrap: anywhere; min-width: 5rem; }}
   .pictures {{ display: grid; gap: 0.6rem; margin: 0.6rem 0;
     grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr)); }}
   figure {{ margin: 0; break-inside: avoid; }}

@@ -128,6 +128,67 @@ except (ValueError, OSError, ImportError) as error:
 """
 
 
+# Prints, last, the chosen base and its weights.
+CHOOSE = """
+import json, sys
+import catdog_helpers as ch
+ch.use_backend()
+out, bases = json.loads(sys.argv[1])
+try:
+    options = [bases] if bases else []
+    table = ch.study.compare_bases(ch.load_run(out), *options)
+except (ValueError, OSError, ImportError) as error:
+    sys.exit("Error: " + str(error).partition("\\n")[0])
+table.to_csv(out + "/bases.csv")
+for name, reason in table.missing[table.missing != ""].items():
+    print(name, "is left out:", reason.partition("\\n")[0])
+print(ch.study.say_base(table))
+print(json.dumps(table[table.chosen][["base", "weights"]].values[0].tolist()))
+"""
+
+
+def _ask(code: str, argument: Any, dials: dict[str, Any]) -> list[str]:
+    """Run code in another process, and return the lines that it prints.
+
+    Raises:
+        DialError: If it fails; the message is one line.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(argument)],
+        env=os.environ | _environment(dials),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["Python died"])[-1]
+        raise DialError(f"BASE: {reason.removeprefix('Error: ')}")
+    return done.stdout.splitlines()
+
+
+def _choose_base(dials: dict[str, Any]) -> None:
+    """Run notebook 01, compare bases on its images, and set the best.
+
+    `BASES` may name those to compare.
+
+    Raises:
+        DialError: If none can be loaded; the message is one line.
+    """
+    from catdog_helpers.data.defaults import settings
+
+    first = [path for path in series() if path.name.startswith("01")]
+    out = run(dials, first)
+    dials["NOTEBOOKS"] = [n for n in dials["NOTEBOOKS"] if n[:2] != "01"]
+    bases = settings(dials["DATASET"], bases=dials.get("BASES")).bases
+    if bases == "none":
+        bases = settings(dials["DATASET"]).base
+    bases = None if bases == "all" else bases.split(",")
+    *said, chosen = _ask(CHOOSE, [str(out), bases], dials)
+    print("", *said, "", sep="\n")
+    dials["BASE"], weights = json.loads(chosen)
+    if weights != "imagenet":
+        dials["WEIGHTS"] = weights
+
+
 def _check_base(dials: dict[str, Any]) -> None:
     """Check that the base can be loaded and cut, and set the image size.
 
@@ -138,16 +199,8 @@ def _check_base(dials: dict[str, Any]) -> None:
     given = {name.lower(): dials[name] for name in names if name in dials}
     if given.keys() <= {"base", "image_size"} and given["base"] == "sample":
         return  # it is part of the package
-    done = subprocess.run(
-        [sys.executable, "-c", CHECK, json.dumps(given)],
-        env=os.environ | _environment(dials),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["Python died"])[-1]
-        raise DialError(f"BASE: {reason.removeprefix('Error: ')}")
-    dials.setdefault("IMAGE_SIZE", int(done.stdout.split()[-1]))
+    found = _ask(CHECK, given, dials)
+    dials.setdefault("IMAGE_SIZE", int(found[-1]))
 
 
 def _write_report(out: Path, dials: dict[str, Any]) -> None:
@@ -216,6 +269,8 @@ def main(arguments: list[str]) -> int:
             print(_help())
             return 0
         dials = parse_dials(arguments)
+        if dials["BASE"] == "auto":
+            _choose_base(dials)
         _check_base(dials)
         out = run(dials)
         _write_report(out, dials)

@@ -37,5 +37,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "suspect_labels",
             "swap_labels",
         ],
+        "shift": ["check", "differences"],
     },
 )

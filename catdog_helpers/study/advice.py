@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import fisher_exact
 
 from catdog_helpers.data.manifest import has_other_label
 from catdog_helpers.evaluation import wilson_interval
@@ -154,20 +155,32 @@ def advise_class(table: pd.DataFrame) -> str:
         table: What `per_class` returned.
 
     Returns:
-        The sentence. A class is called weak only if its interval ends below
-        that of the best class.
+        The sentence. A class is called weak only if it differs from all
+        others together beyond chance.
     """
-    weak, best = table.iloc[0], table.iloc[-1]
-    if weak.high >= best.low:
-        return (
-            "These images do not show that one class is weaker than another: "
-            "the intervals overlap."
-        )
-    return (
-        f"“{weak.name}” is the weakest class ({weak.accuracy:.3f}), and is "
-        f"most often taken for “{weak['taken for']}”: more photographs of it, "
-        "and such as are hard to tell from the other, would help most."
+    weak = table.iloc[0]
+    if not weak["taken for"]:
+        return "Every test image of every class is answered rightly."
+    facts = (
+        f"“{weak.name}” is the weakest class ({weak.accuracy:.3f} of "
+        f"{weak.images:,} test images are right), and is most often taken for "
+        f"“{weak['taken for']}”"
     )
+    if not _is_weak(table):
+        return f"{facts}; but some class must come last, and it may be chance."
+    return (
+        f"{facts}: more photographs of it, and such as are hard to tell from "
+        "the other, would help most."
+    )
+
+
+def _is_weak(table: pd.DataFrame) -> bool:
+    """Return whether the first class is weaker than the others (Fisher)."""
+    wrong = table.images - table.right
+    weak, rest = table.index == table.index[0], table.index != table.index[0]
+    counts = [[table.right[x].sum(), wrong[x].sum()] for x in (weak, rest)]
+    # The weakest of n classes was picked out, so it had n chances.
+    return bool(fisher_exact(counts).pvalue * len(table) < 0.05)
 
 
 def next_steps(
@@ -195,9 +208,9 @@ def next_steps(
     if n_rejected:
         tidy.append(f"replace the files that do not decode ({n_rejected:,})")
     files = " and ".join(tidy) or "nothing needs to be done about the files"
-    weak, best = classes.iloc[0], classes.iloc[-1]
+    weak = classes.iloc[0]
     more = "Take more photographs of all classes, of the kind that will be used"
-    if weak.high < best.low:
+    if _is_weak(classes):
         more = (
             f"Take more photographs of “{weak.name}”, above all such as look "
             f"like “{weak['taken for']}”"

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.study.curves import in_proportion
 from catdog_helpers.training import class_weights
+from catdog_helpers.uncertainty import log_loss
 
 HEAD = make_pipeline(Normalizer(), LogisticRegression(C=30, max_iter=500))
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -64,12 +65,11 @@ def choose_strength(
         best, losses: The strength with the lowest validation log loss, and
         the loss of each.
     """
-    losses, rows = {}, np.arange(len(validation))
+    losses = {}
     for strength in strengths:
         solver = fit_linear(x[train], labels[train], strength=strength)
         answers = solver.predict_proba(np.asarray(x[validation], "float32"))
-        of_truth = answers[rows, labels[validation]]
-        losses[strength] = float(-np.log(of_truth.clip(1e-7)).mean())
+        losses[strength] = log_loss(answers, labels[validation])
     return min(losses, key=losses.get), losses
 
 

@@ -99,13 +99,13 @@ TRUTH = np.array([0] * 60 + [1] * 60)
 ANSWERS = np.array([0] * 60 + [1] * 30 + [0] * 30)
 
 
-def test_the_weakest_class_comes_first_if_the_intervals_lie_apart():
+def test_the_weakest_class_is_named_and_whether_it_may_be_chance():
     table = per_class(TRUTH, ANSWERS, ["cat", "dog"])
     assert table.index.tolist() == ["dog", "cat"]
     assert table.accuracy.tolist() == [0.5, 1]
     assert table["taken for"].tolist() == ["cat", ""]
     assert (table.low < table.accuracy).all()
-    assert "“dog” is the weakest class (0.500)" in advise_class(table)
+    assert "“dog” is the weakest class (0.500 of 60" in advise_class(table)
     said = advise(manifest_of({"a": 50, "b": 50}), classes=table)
     assert said[-1] == advise_class(table)
     files, more, check = next_steps(
@@ -116,7 +116,10 @@ def test_the_weakest_class_comes_first_if_the_intervals_lie_apart():
     assert "“cat”" in more
     assert "check --model m.keras" in check
     few = per_class(TRUTH[55:64], ANSWERS[55:64], ["cat", "dog"])
-    assert "do not show" in advise_class(few)
+    assert "Every test image" in advise_class(few)
     files, more, _ = next_steps(few, n_suspects=0, n_rejected=0, model="m")
+    chance = advise_class(per_class(TRUTH[55:91], ANSWERS[56:92], ["a", "b"]))
+    assert "“a” is the weakest class (0.800 of 5" in chance
+    assert chance.endswith("it may be chance.")
     assert files.startswith("Nothing")
     assert "of all classes" in more
