@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from catdog_helpers.machine.failures import first_line
 from catdog_helpers.machine.networks import read_keras, with_resizing
+from catdog_helpers.machine.presets import load_preset
 
 SAMPLE_BASE = Path(__file__).parent / "data/sample/narrow_vgg16.keras"
+HUB = "hub:"  # before the name of a preset of KerasHub
 DEFAULT_SIZE = 192  # pixels, for a saved base that takes images of any size
 
 
@@ -61,7 +63,8 @@ def load_base(
 
     Args:
         base: A name in `BASES`, or the path of a saved Keras model from raw
-            RGB in [0, 255] to a feature map.
+            RGB in [0, 255] to a feature map, or "hub:" and the preset of a
+            backbone of KerasHub, which enlarges the images to its own size.
         weights: "imagenet" (downloaded by Keras; for a saved model and for
             "sample" the weights it was saved with), the path of a weights
             file, or `None` for random weights, the control.
@@ -80,17 +83,23 @@ def load_base(
             saved model takes images of another size.
         FileNotFoundError: If a file is missing.
         ConnectionError: If ImageNet weights cannot be downloaded.
+        ImportError: If KerasHub is needed and not installed.
     """
     path = SAMPLE_BASE if str(base) == "sample" else Path(base)
     if str(base) in BASES and BASES[str(base)].module:
         image_size = image_size or BASES[str(base)].image_size
         model = _build(str(base), weights, resolution or image_size)
+    elif str(base).startswith(HUB):
+        preset = str(base).removeprefix(HUB)
+        model = load_preset(preset, resolution, random=weights is None)
+        resolution = model.input_shape[1] or resolution
+        image_size = image_size or resolution
     elif path.suffix == ".keras":
         model = _load(path, weights)
     else:
         raise ValueError(
-            f"`base` must be one of {', '.join(BASES)} or the path of a "
-            f".keras file. Received: {str(base)!r}"
+            f"`base` must be one of {', '.join(BASES)}, hub: and the name of a "
+            f"preset, or the path of a .keras file. Received: {str(base)!r}"
         )
     if weights not in (None, "imagenet"):
         _load_weights(model, Path(weights))

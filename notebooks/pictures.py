@@ -5,6 +5,7 @@ Each function draws one picture of a notebook and returns its axes.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image, ImageDraw
 from scipy.signal import correlate2d
 from sklearn.decomposition import PCA
 from sklearn.metrics import ConfusionMatrixDisplay
@@ -140,6 +141,30 @@ def plot_confusion(truth, answers, names, most=20):
     )
     ax.set(xlabel="answer", ylabel="truth")
     return ax
+
+
+def draw_odd(side):
+    """05: pictures unlike any photograph, by name."""
+    page = Image.new("RGB", (side, side), "white")
+    for y in range(4, side, 14):
+        text = "neither a cat nor a dog " * 2
+        ImageDraw.Draw(page).text((4, y), text, fill=0)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3))
+    return {
+        "noise": Image.fromarray(noise.astype("uint8")),
+        "flat colour": Image.new("RGB", (side, side), (40, 120, 90)),
+        "text": page,
+    }
+
+
+def darken(run, folder, most=100):
+    """05: write some test images, darkened, one folder for each class."""
+    for row in run.test[:: -(-len(run.test) // most)]:
+        name = run.class_names[run.labels[row]]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray((run.images[row] * 0.6).astype("uint8"))
+        image.save(folder / name / f"{row}.png")
+    return folder
 
 
 def plot_distances(model_path, good, odd):

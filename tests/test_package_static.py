@@ -31,9 +31,10 @@ BROUGHT_BY = {
     "urllib3": "requests",
 }
 # Imported only where somebody exports a model: the extra, and LiteRT's own
-# runtime, which is used if it is there; and, by the extra `ray`, for shards
+# runtime, which is used if it is there; by the extra `ray`, for shards; and
+# for bases that are called `hub:...`
 OPTIONAL = {"openvino", "onnxruntime", "tf2onnx", "ai_edge_litert"}
-OPTIONAL |= {"ray", "fsspec"}
+OPTIONAL |= {"ray", "fsspec", "keras_hub"}
 # Keras runs on these as well; whoever wants that installs them
 INSTEAD = {"jax", "torch"}
 # Keras and matplotlib objects: a hint would need the import

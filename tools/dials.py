@@ -25,7 +25,7 @@ DOCS = ROOT / "docs" / "dials.md"
 TAGS = {"parameters", "settings"}
 ASSIGNED = re.compile(r"(?m)^([A-Z][A-Z_]*) = (.+?)(?:  # (.+))?$")
 WHOLE = ("DEVICES", "RESOLUTION", "TRAIN", "VALIDATION", "TEST")
-PATHS = ("OUT", "DATA", "PERSIST", "PHOTOS", "CATDOG_MODEL")
+PATHS = ("OUT", "DATA", "PERSIST", "PHOTOS", "NEW", "CATDOG_MODEL")
 CHOICES = {
     "BACKEND": ("tensorflow", "jax", "torch"),
     "PRECISION": ("float32", "bfloat16", "float16"),
@@ -205,9 +205,9 @@ def _dataset(text: str) -> str:
 
 
 def _base(text: str) -> str:
-    from catdog_helpers.bases import BASES
+    from catdog_helpers.bases import BASES, HUB
 
-    if text in BASES or text == "auto" or text.startswith("hub:"):
+    if text in BASES or text == "auto" or text.startswith(HUB):
         return text
     if not (text.endswith(".keras") and os.path.isfile(_path(text))):
         raise DialError(
@@ -218,11 +218,13 @@ def _base(text: str) -> str:
 
 
 def _bases(text: str) -> str:
+    from catdog_helpers.bases import HUB
+
     if text in ("all", "none"):
         return text
     entries = []
     for entry in text.split(","):
-        if entry.startswith("hub:"):
+        if entry.startswith(HUB):
             entries.append(entry)
             continue
         base, colon, weights = entry.partition(":")

@@ -3,13 +3,14 @@
 import numpy as np
 
 
-def load_preset(preset: str, side: int, *, random: bool = False):
+def load_preset(preset: str, side: int | None = None, *, random: bool = False):
     """Load a backbone of KerasHub with its own preprocessing.
 
     Args:
         preset: As for `keras_hub.models.Backbone.from_preset`, such as
             "dinov2_small", "hf://timm/resnet50.a1_in1k", or a folder.
-        side: Side of the images in pixels.
+        side: Side of the images in pixels. Defaults to the preset's; few
+            transformers take another.
         random: Whether to leave the weights as they are drawn.
 
     Returns:
@@ -18,8 +19,7 @@ def load_preset(preset: str, side: int, *, random: bool = False):
 
     Raises:
         ImportError: If KerasHub is not installed.
-        ValueError: If there is no such preset, or it takes other images.
-        ConnectionError: If it cannot be downloaded.
+        ValueError: If the backbone gives no feature map.
     """
     try:
         import keras_hub
@@ -27,43 +27,43 @@ def load_preset(preset: str, side: int, *, random: bool = False):
         raise ImportError(
             f"the base hub:{preset} needs a package: pip install keras-hub"
         ) from None
-    shape = {"image_shape": (side, side, 3)}
+    other = {"image_shape": (side, side, 3)} if side else {}
     converter = keras_hub.layers.ImageConverter.from_preset(preset)
     backbone = keras_hub.models.Backbone.from_preset(
-        preset, load_weights=not random, **shape
+        preset, load_weights=not random, **other
     )
-    return to_base(backbone, converter, side)
+    return to_base(backbone, converter)
 
 
-def to_base(backbone, converter, side: int):
+def to_base(backbone, converter):
     """Put a converter before a backbone, and lay its patches out as a map.
 
     Args:
-        backbone: A `keras_hub.models.Backbone` for images of this side.
-        converter: Its `ImageConverter`, whose scale and offset are used; the
-            images have their size already.
-        side: Side of the images in pixels.
+        backbone: A `keras_hub.models.Backbone`.
+        converter: Its `ImageConverter`, of which scale and offset are used:
+            the images have their size already.
 
     Returns:
         As `load_preset`.
 
     Raises:
-        ValueError: If it gives neither a map nor tokens.
+        ValueError: As `load_preset`.
     """
     import keras
 
-    inputs = keras.Input((side, side, 3), name="image")
+    shape = backbone.inputs[0].shape[1:]
+    inputs = keras.Input(shape, name="image")
+    given = (converter.scale, 1.0), (converter.offset, 0.0)
     scale, offset = (
-        np.broadcast_to(value, 3).tolist()
-        for value in (converter.scale or 1.0, converter.offset or 0.0)
+        np.broadcast_to(usual if value is None else value, 3).tolist()
+        for value, usual in given
     )
-    x = backbone(keras.layers.Rescaling(scale, offset)(inputs))
-    if isinstance(x, dict):  # a pyramid: the last level is the deepest
-        x = x[sorted(x)[-1]]
-    if len(x.shape) == 3:  # tokens of the image, then those of its patches
-        cells = side // int(np.max(backbone.patch_size))
-        prefix = x.shape[1] - cells**2
-        x = keras.layers.Cropping1D((prefix, 0))(x)
+    x = keras.layers.Rescaling(scale, offset)(inputs)
+    named = isinstance(backbone.input, dict)
+    x = backbone(dict.fromkeys(backbone.input, x) if named else x)
+    if len(x.shape) == 3:  # tokens of the whole image, then one for each patch
+        cells = shape[0] // int(np.max(backbone.patch_size))
+        x = keras.layers.Cropping1D((x.shape[1] - cells**2, 0))(x)
         x = keras.layers.Reshape((cells, cells, x.shape[-1]))(x)
     if len(x.shape) != 4:
         raise ValueError(

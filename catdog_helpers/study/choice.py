@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from catdog_helpers.bases import BASES, load_base
+from catdog_helpers.bases import BASES, HUB, load_base
 from catdog_helpers.data.runs import Run
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.features import extract_features
@@ -69,7 +69,9 @@ def compare_bases(
             table[name] = about | measured | {"licence": licence, "missing": ""}
     table = pd.DataFrame.from_dict(table, orient="index")
     if not losses:
-        raise ValueError(f"no base can be loaded. Received: {table.missing[0]}")
+        raise ValueError(
+            f"no base can be loaded. Received: {table.missing.iloc[0]}"
+        )
     best = min(losses, key=lambda name: losses[name].mean())
     worse = {n: ttest_1samp(x - losses[best], 0) for n, x in losses.items()}
     table["p"] = pd.Series({n: float(t.pvalue) for n, t in worse.items()})
@@ -80,7 +82,7 @@ def compare_bases(
 
 def split_entry(entry: str) -> tuple[str, str]:
     """Return the base and the weights that an entry of `bases` names."""
-    if entry.startswith("hub:"):
+    if entry.startswith(HUB):
         return entry, "imagenet"
     base, _, path = entry.partition(":")
     return base, path or "imagenet"

@@ -21,6 +21,7 @@ from catdog_helpers import (
     save_split,
     split,
 )
+from catdog_helpers.__main__ import main
 from catdog_helpers.study.linear import fit_linear, linear_head
 from catdog_helpers.study.shift import WORDS, check, differences
 
@@ -73,6 +74,17 @@ def test_check_counts_labels_and_files_that_cannot_be_read(run_dir, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no photograph can be read"):
         check(run_dir / "models/mine.keras", tmp_path / "empty")
+
+
+def test_the_command_prints_what_was_found(run_dir, tmp_path, capsys):
+    save_method(run_dir, "mine")
+    model = str(run_dir / "models/mine.keras")
+    assert main(["check", "--model", model, str(tmp_path / "photos")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Right on")
+    assert any(line.split()[:2] == ["images", "right"] for line in lines)
+    assert main(["check", "--model", model, str(tmp_path / "nowhere")]) == 2
+    assert "no photograph can be read" in capsys.readouterr().err
 
 
 def blur(image):
@@ -151,7 +163,7 @@ def trained(shared, tmp_path):
 def test_seeded_shifts_of_real_photographs_are_named(trained, tmp_path):
     model, others = trained
     named = []
-    for number in range(20):
+    for number in range(10):
         wanted, options = list(SHIFTS.items())[number % len(SHIFTS)]
         rng = np.random.default_rng(number)
         some = rng.choice(np.array(others), 60, replace=False)

@@ -414,6 +414,34 @@ def test_the_size_of_a_saved_base_is_read_from_it(tmp_path):
     assert values["IMAGE_SIZE"] == 48
 
 
+def test_auto_runs_notebook_01_and_takes_the_chosen_base(monkeypatch, capsys):
+    values = dials.parse_dials(["BASE=auto"])
+    assert values["IMAGE_SIZE"] == BASES["sample"].image_size
+    assert values["OUT"].endswith("sample-auto")
+    small = dials.parse_dials(["BASE=auto", "DATASET=small"])
+    assert small["IMAGE_SIZE"] == 192
+    asked, ran = [], []
+
+    def ask(code, argument, values):
+        asked.append(argument)
+        return ["VGG16 is left out: no", "own is best", '["own.keras", "w.h5"]']
+
+    monkeypatch.setattr(run, "_ask", ask)
+    monkeypatch.setattr(
+        run, "run", lambda values, paths: ran.extend(paths) or Path("out")
+    )
+    run._choose_base(values)
+    assert asked == [["out", ["sample"]]]
+    assert [path.name[:2] for path in ran] == ["01"]
+    assert [name[:2] for name in values["NOTEBOOKS"]] == SERIES[1:]
+    assert values["BASE"] == "own.keras"
+    assert values["WEIGHTS"] == "w.h5"
+    assert "own is best" in capsys.readouterr().out
+    run._choose_base(small | {"BASES": "VGG16,hub:dinov2_small"})
+    run._choose_base(small)
+    assert asked[1:] == [["out", ["VGG16", "hub:dinov2_small"]], ["out", None]]
+
+
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
