@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from catdog_helpers.data.manifest import has_other_label
+from catdog_helpers.data.usable import count_reasons
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.training import UNEVEN
 
@@ -84,35 +85,28 @@ def advise(
             f"answers {counts.idxmax()!r} has an accuracy of "
             f"{counts.max() / counts.sum():.2f}."
         )
+    findings = _findings(manifest, suspects)
+    said += [
+        f"{len(paths):,} {finding}, such as {paths.iloc[0]}."
+        for finding, paths in findings.items()
+        if len(paths)
+    ]
+    said += [] if classes is None else [advise_class(classes)]
+    return said if curve is None else [*said, what_more_buys(curve)]
+
+
+def _findings(manifest: pd.DataFrame, suspects) -> dict[str, pd.Series]:
+    """Return the paths of what is wrong with single files, by what it is."""
     rejected = manifest[manifest.status == "rejected"]
-    findings = {
-        f"files do not decode ({count_reasons(rejected)})": rejected.path,
+    # What stands behind the colon differs from file to file.
+    reasons = count_reasons(rejected.reason.str.split(":").str[0])
+    return {
+        f"files do not decode ({reasons})": rejected.path,
         "images have a copy with another label, so one of the two is wrong, "
         "and both are left out": manifest.path[has_other_label(manifest)],
         "training images look more like another class, so check their "
         "labels": pd.Series(suspects, dtype=str),
     }
-    for finding, paths in findings.items():
-        if len(paths):
-            said.append(f"{len(paths):,} {finding}, such as {paths.iloc[0]}.")
-    said += [] if classes is None else [advise_class(classes)]
-    return said if curve is None else [*said, what_more_buys(curve)]
-
-
-def count_reasons(rejected: pd.DataFrame) -> str:
-    """Count the reasons why files do not decode, the most frequent first.
-
-    Args:
-        rejected: Rows of a manifest, with their `reason`.
-
-    Returns:
-        Such as "2 empty file, 1 damaged": without what differs from file to
-        file, which stands behind a colon or in brackets.
-    """
-    kinds = rejected.reason.str.extract(r"([^:(]*)")[0].str.strip()
-    return ", ".join(
-        f"{n:,} {kind}" for kind, n in kinds.value_counts().items()
-    )
 
 
 def per_class(

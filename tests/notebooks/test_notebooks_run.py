@@ -116,8 +116,22 @@ def test_the_last_lines_are_the_scoreboard_and_what_to_do_next(out, capfd):
     lines = printed.splitlines()
     assert lines[1].split()[0] == "method"
     assert list(scoreboard(out)["training images"]) == [60, 60, 60]
-    assert lines[-2].startswith("Look at ")
-    assert lines[-1].startswith("Predict ")
+    said = [line.split()[0] for line in lines[-3:]]
+    assert said == ["Look", "Predict", "Report"]
+
+
+def test_the_report_is_one_page_without_code(out):
+    runner._write_report(out, {"SEED": 0})
+    page = (out / "report.html").read_text("utf-8")
+    for heading in ("What to do next", "Class by class", "Labels to check"):
+        assert f">{heading}" in page
+    assert "trained on drawings" in page
+    assert 'name="viewport"' in page
+    assert "import numpy" not in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "data:image/png;base64" in page
+    assert (out / "suspects.csv").read_text().startswith("path,labelled,")
+    assert "weakest class" in (out / "advice.txt").read_text("utf-8")
 
 
 def test_shuffled_labels_cannot_be_learned(out):

@@ -56,7 +56,7 @@ def test_rejected_contradicting_and_suspect_images_are_counted():
         5  # of class b, a copy of one of class a
     )
     said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
-    reasons = "(2 damaged, 1 empty file), such as a/3.jpg."
+    reasons = "(2: damaged; 1: empty file (0 bytes)), such as a/3.jpg."
     assert f"3 files do not decode {reasons}" in said
     assert any(s.startswith("2 images have a copy") for s in said)
     assert any(s.startswith("2 training") and "a/7.jpg" in s for s in said)
