@@ -3,6 +3,8 @@
 Each function draws one picture of a notebook and returns its axes.
 """
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image, ImageDraw
@@ -158,12 +160,20 @@ def draw_odd(side):
 
 
 def darken(run, folder, most=100):
-    """05: write some test images, darkened, one folder for each class."""
-    for row in run.test[:: -(-len(run.test) // most)]:
-        name = run.class_names[run.labels[row]]
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray((run.images[row] * 0.6).astype("uint8"))
-        image.save(folder / name / f"{row}.png")
+    """05: write some test photographs darkened, one folder for each class.
+
+    JPEG files are compressed as they were, so that only the light differs.
+    """
+    some = run.test[:: -(-len(run.test) // most)]
+    for row in run.manifest.loc[some].itertuples():
+        target = folder / run.class_names[row.label] / Path(row.path).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(Path(run.info["folder"], row.path)) as image:
+            kept = {"format": "PNG"}
+            if image.format == "JPEG":
+                kept = {"format": "JPEG", "qtables": image.quantization}
+            dark = image.convert("RGB").point(lambda value: 0.6 * value)
+            dark.save(target, **kept)
     return folder
 
 

@@ -5,9 +5,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from conftest import picture
+from PIL import Image
 
 import pictures
-from catdog_helpers.data.runs import Run
+from catdog_helpers.data.runs import Run, load_run
 from catdog_helpers.models import build_head, cut_base, join
 from catdog_helpers.saving import save_model
 from catdog_helpers.uncertainty import measure_uncertainty
@@ -139,3 +140,20 @@ def test_a_heat_map_lies_over_the_whole_of_its_picture():
     alpha = above.get_alpha()
     assert alpha[0, 0] < alpha[2, 2] < 1  # the picture shows through
     assert axes[0, 2].get_title() == "c"
+
+
+def test_darkened_photographs_differ_in_their_light_alone(run_dir, tmp_path):
+    run = load_run(run_dir)
+    folder = pictures.darken(run, tmp_path / "dark", most=4)
+    dark = sorted(folder.rglob("*.png"))
+    assert len(dark) == 4
+    for path in dark:
+        before = tmp_path / "photos" / path.relative_to(folder)
+        x, y = np.asarray(Image.open(before)), np.asarray(Image.open(path))
+        assert np.abs(0.6 * x - y).max() <= 1
+
+
+def test_odd_pictures_have_the_size_of_the_images():
+    odd = pictures.draw_odd(24)
+    assert {picture.size for picture in odd.values()} == {(24, 24)}
+    assert len({np.asarray(x).tobytes() for x in odd.values()}) == len(odd)
