@@ -73,9 +73,13 @@ def compare_bases(
             f"no base can be loaded. Received: {table.missing.iloc[0]}"
         )
     best = min(losses, key=lambda name: losses[name].mean())
-    worse = {n: ttest_1samp(x - losses[best], 0) for n, x in losses.items()}
-    table["p"] = pd.Series({n: float(t.pvalue) for n, t in worse.items()})
-    table.loc[best, "p"] = 1.0
+    worse = {name: loss - losses[best] for name, loss in losses.items()}
+    table["p"] = pd.Series(
+        {
+            n: ttest_1samp(x, 0).pvalue if x.any() else 1
+            for n, x in worse.items()
+        }
+    )
     table = table.sort_values("images a second", ascending=False)
     return table.assign(chosen=table.index == (table["p"] >= LEVEL).idxmax())
 

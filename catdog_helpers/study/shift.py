@@ -132,7 +132,7 @@ def _look(model, known, names, pixels, table: pd.DataFrame) -> pd.DataFrame:
     table["distance"] = far[0] if far else np.nan
     strange = table["distance"] > known["threshold"]
     pairs = zip(probabilities, strange, strict=True)
-    verdicts = [judge(p, far, names)["verdict"] for p, far in pairs]
+    verdicts = [judge(*pair, names)["verdict"] for pair in pairs]
     table["not sure"] = (np.array(verdicts) == NOT_SURE).astype(float)
     table["answer"] = probabilities.argmax(axis=1)
     measures = [_of_pixels(x.astype("float32")) for x in pixels]
