@@ -23,8 +23,8 @@ class Base(NamedTuple):
 
 
 CC = "Creative Commons Attribution (VGG, University of Oxford)"
-MIT, APACHE = "MIT License", "Apache License 2.0"
-GOOGLE = f"{APACHE} (Google)"
+MIT, GOOGLE = "MIT License", "Apache License 2.0 (Google)"
+KERAS, META = f"{MIT} (Keras)", f"{MIT} (Meta)"
 
 # The last block (or stage) lies behind the cut. ".input" is used where the
 # layer before the cut has no fixed name.
@@ -33,16 +33,11 @@ BASES = {
     "VGG19": Base("vgg19", 150, "block4_pool", CC),
     "ResNet50": Base("resnet", 192, "conv4_block6_out", f"{MIT} (Kaiming He)"),
     "InceptionV3": Base("inception_v3", 192, "mixed7", GOOGLE),
-    "Xception": Base(
-        "xception", 192, "block14_sepconv1.input", f"{MIT} (Keras)"
-    ),
+    "Xception": Base("xception", 192, "block14_sepconv1.input", KERAS),
     "MobileNetV2": Base("mobilenet_v2", 192, "block_12_add", GOOGLE),
     "EfficientNetV2B0": Base("efficientnet_v2", 192, "block5e_add", GOOGLE),
     "ConvNeXtTiny": Base(
-        "convnext",
-        192,
-        "convnext_tiny_downsampling_block_2.input",
-        f"{MIT} (Meta)",
+        "convnext", 192, "convnext_tiny_downsampling_block_2.input", META
     ),
     # VGG16 at one eighth of its width, trained on drawings: for the sample
     "sample": Base("", 96, "block4_pool", f"{MIT} (drawings, by this project)"),
