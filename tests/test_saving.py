@@ -21,6 +21,7 @@ from catdog_helpers.saving import (
     save_model,
     weights_sha256,
 )
+from catdog_helpers.uncertainty import MEASURED
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = {"class_names": ["猫", "dog"], "image_size": 16}
@@ -98,7 +99,7 @@ def test_a_missing_model_or_card_is_said(bare):
 @pytest.mark.parametrize("harm", ["missing", "damaged", "of another model"])
 def test_a_model_file_is_complete_by_itself(saved, harm):
     """As after a kill between the writing of one file and the next."""
-    measured = {"components": np.eye(2), "temperature": 2.0, "threshold": 0.5}
+    measured = dict.fromkeys(MEASURED, 2.0) | {"components": np.eye(2)}
     save_model(make_model(), saved, CARD, measured)
     if harm == "of another model":
         other = saved.with_name("other.keras")
@@ -118,7 +119,7 @@ def test_a_model_file_is_complete_by_itself(saved, harm):
 
 
 def test_a_model_without_uncertainty_keeps_none_of_an_earlier_one(saved):
-    measured = {"components": np.eye(2), "temperature": 2.0, "threshold": 0.5}
+    measured = dict.fromkeys(MEASURED, 2.0) | {"components": np.eye(2)}
     save_model(make_model(), saved, CARD, measured)
     assert saved.with_suffix(".npz").is_file()
     save_model(make_model(), saved, CARD)
@@ -143,10 +144,11 @@ import itertools, sys
 from pathlib import Path
 from tests.test_saving import CARD, make_model
 from catdog_helpers.saving import save_model
+from catdog_helpers.uncertainty import MEASURED
 import numpy as np
 models = [make_model(seed) for seed in (1, 2)]
 for i in itertools.count():
-    found = {"components": np.eye(300), "temperature": i, "threshold": 0.5}
+    found = dict.fromkeys(MEASURED, i) | {"components": np.eye(300)}
     save_model(models[i % 2], sys.argv[1], CARD | {"round": i}, found)
     print(i, flush=True)
 """

@@ -56,11 +56,12 @@ def test_a_few_images_without_mistake_promise_no_certainty():
     )
 
 
-def test_distance_is_the_share_outside():
+def test_distance_is_the_residual_or_the_shortness():
     parts = {"components": np.eye(4, dtype="float16")[:2]}
-    x = np.array([[3, 0, 0, 0], [0, 0, 0, 5], [1, 0, 1, 0], [0, 0, 0, 0]])
-    np.testing.assert_allclose(distance(x, parts), [0, 1, 0.5, 1], atol=1e-6)
-    np.testing.assert_allclose(distance(7 * x, parts), distance(x, parts))
+    parts |= {"farthest": 2.5, "shortest": 1.0}
+    x = [[3, 0, 0, 0], [0, 0, 0, 5], [4, 0, 3, 0], [0.5, 0, 0, 0], [0] * 4]
+    expected = [1 / 3, 5 / 2.5, 9 / 5 / 2.5, 2, 10]
+    np.testing.assert_allclose(distance(x, parts), expected, atol=1e-5)
 
 
 def pooled(model, images):
@@ -129,7 +130,8 @@ def test_a_result_learns_when_it_is_not_sure(run_dir):
     labels = manifest.label.to_numpy()
     train, validation, test = split_rows(manifest)
     expected = measure_uncertainty(model, images, labels, train, validation)
-    for name in ("temperature", "threshold", "components"):
+    assert set(kept) == set(expected)
+    for name in kept:
         np.testing.assert_allclose(kept[name], expected[name], 1e-3, 1e-3)
     # Other test images, the same threshold: it never saw them.
     changed = np.array(images)

@@ -12,9 +12,10 @@ from PIL import Image
 from test_exporting import CARD, SIDE, make_model
 
 from catdog_helpers.deploy.exporting import export
+from catdog_helpers.models import in_batches
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import save_model
-from catdog_helpers.uncertainty import measure_uncertainty
+from catdog_helpers.uncertainty import measure_uncertainty, with_distance
 
 ROOT = Path(__file__).parents[2]
 ALONE = """
@@ -57,7 +58,8 @@ def saved(tmp_path_factory):
     rows = np.arange(40)
     found = measure_uncertainty(model, x, rows % 2, rows[:20], rows[20:])
     found |= {"temperature": np.asarray(0.05)}
-    found |= {"threshold": np.median(found["threshold"]) * 0.4}
+    _, far = in_batches(with_distance(model, found).predict_on_batch, x)
+    found |= {"threshold": np.median(far)}
     path = tmp_path_factory.mktemp("saved") / "any.keras"
     save_model(model, path, CARD, found)
     return path, x
