@@ -1,7 +1,9 @@
 """Frozen work runs on what a trial shows to be the fastest, and says so."""
 
+import os
 import random
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ from keras import layers
 from catdog_helpers import extract_features, prepare
 from catdog_helpers.bases import load_base
 from catdog_helpers.machine import engine
+from catdog_helpers.machine.files import read_json
 from catdog_helpers.models import build_cnn
 
 
@@ -46,15 +49,12 @@ def fake(monkeypatch, seconds, moved=0.0):
         run.choice = choice
         return run
 
-    def rates(runs, n_images):
-        return {name: n_images / seconds[name] for name in runs}
+    def least_seconds(runs):
+        return [seconds[run.func.choice] for run in runs]
 
     monkeypatch.setattr(engine, "choices", lambda: list(seconds))
     monkeypatch.setattr(engine, "open_engine", open_engine)
-    monkeypatch.setattr(
-        engine.trials, "least_seconds", lambda runs: [seconds["float32"]]
-    )
-    monkeypatch.setattr(engine.trials, "measure", rates)
+    monkeypatch.setattr(engine.trials, "least_seconds", least_seconds)
     return opened
 
 
@@ -123,20 +123,20 @@ def test_trials_are_real(model, x, monkeypatch):
         assert "float32" in engine.figures("net", x)
 
 
-def test_training_is_tried_apart(monkeypatch):
+def test_a_long_training_is_tried_apart(monkeypatch):
     monkeypatch.setattr(engine, "choices", lambda: ["float32", "bfloat16"])
+    home = Path(os.environ["KERAS_HOME"])
     model = build_cnn(32, 2, widths=(4, 4))
     weights, state = model.get_weights(), random.getstate()
-    assert engine.choose_for_training(model, 32) in ("float32", "bfloat16")
+    told = {"image_size": 32, "n_images": 100}
+    assert engine.for_training(model, **told) is model  # without a trial
+    assert not home.exists()
+    engine.for_training(model, **told | {"n_images": 50_000})
+    (trial,) = read_json(home / "catdog" / "trials.json").values()
+    assert set(trial) == {"float32", "bfloat16"}
     assert random.getstate() == state  # or dropout would have other seeds
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
-
-
-def test_a_short_training_has_no_trial(monkeypatch):
-    monkeypatch.setattr(engine, "choose_for_training", None)
-    model = build_cnn(32, 2, widths=(4, 4))
-    assert engine.for_training(model, image_size=32, n_images=100) is model
 
 
 needs_openvino = pytest.mark.skipif(
