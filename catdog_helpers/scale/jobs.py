@@ -3,8 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -90,8 +89,12 @@ def extract_shards(
         "dtype": dtype,
         "batch_size": batch_size,
     }
-    known = {"weights": weights_sha256(model), "precision": precision}
-    how["known"] = known | {"layers": layers_key(model), "version": VERSION}
+    how["known"] = {
+        "weights": weights_sha256(model),
+        "precision": precision,
+        "layers": layers_key(model),
+        "version": VERSION,
+    }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         with_precision(model, precision).save(path)
@@ -141,7 +144,7 @@ def _run(
     options: dict,
     *,
     known: dict | None = None,
-    files: list[Path] | None = None,
+    files: Sequence[Path] = (),
     per_shard: int = PER_SHARD,
     engine: str | None = None,
     workers: int | None = None,
@@ -153,22 +156,22 @@ def _run(
     """
     if engine not in (None, "ray"):
         raise ValueError(f"`engine` must be 'ray'. Received: {engine!r}")
-    target = Storage(target)
     require(*filter(None, [engine]))
+    target = Storage(target)
     source = list_shards(source, target, per_shard)
     parts = {"step": step.__name__, "source": source.address}
     parts |= {"shards": len(source.names())} | (known or {}) | options
     parts.pop("batch_size", None)  # changes no result
     target.claim(parts)
     model = Storage(f"{target.address}/model")
-    for file in files or []:  # where every worker finds it
-        model.put(file.name, lambda f, file=file: f.write(file.read_bytes()))
-    names = sorted(set(source.names()) - set(target.names()))
-    worker = partial(_Worker, step, source.address, target.address, options)
+    for file in files:  # where every worker finds it
+        model.put(file.name, lambda out, x=file: out.write(x.read_bytes()))
+    names = sorted({*source.names()} - {*target.names()})
+    given = step, source.address, target.address, options
     if engine and names:
-        done = _with_ray(worker, names, workers, gpu=bool(files))
+        done = _with_ray(given, names, workers, gpu=bool(files))
     else:
-        done = map(worker().make, names) if names else ()
+        done = map(_Worker(*given).make, names) if names else ()
     bar = step.__name__.removesuffix("_step")
     for name, error in tqdm(done, bar, len(names), unit=" shards"):
         if error:
@@ -176,28 +179,22 @@ def _run(
     return len(names)
 
 
-def _with_ray(worker, names, workers, *, gpu: bool) -> Iterator:
+def _with_ray(given: tuple, names, workers, *, gpu: bool) -> Iterator:
     """Make shards on the cluster that Ray knows, or else on this machine."""
     import ray
     from ray.util import ActorPool
 
-    if not ray.is_initialized():
-        ray.init(
-            include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-        )
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(include_dashboard=False, ignore_reinit_error=True, **quiet)
     have = ray.cluster_resources()
     gpus = int(have.get("GPU", 0)) if gpu else 0
     workers = min(workers or gpus or int(have["CPU"]), len(names))
     # A worker that dies is started again, and makes its shard again.
-    actor = ray.remote(
-        num_cpus=1,
-        num_gpus=min(1, gpus),
-        max_restarts=-1,
-        max_task_retries=-1,
-    )(worker.func)
+    again = {"max_restarts": -1, "max_task_retries": -1}
+    actor = ray.remote(num_cpus=1, num_gpus=min(1, gpus), **again)(_Worker)
     keras = sys.modules.get("keras")
-    given = *worker.args, keras and keras.config.backend()
-    actors = [actor.remote(*given) for _ in range(workers)]
+    backend = keras and keras.config.backend()
+    actors = [actor.remote(*given, backend) for _ in range(workers)]
     make = ActorPool(actors).map_unordered
     return make(lambda x, name: x.make.remote(name), names)
 

@@ -1,6 +1,6 @@
 """Read the shards of a folder as one array, which stays on disk."""
 
-import functools
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,9 @@ class ShardedArray:
     """Rows of many `.npy` files as one array; those taken are in memory."""
 
     def __init__(self, paths: list[Path]):
-        read = functools.partial(np.load, mmap_mode="r")
-        self._open = functools.lru_cache(OPEN_FILES)(lambda n: read(paths[n]))
-        files = [read(path) for path in paths]
+        read = lru_cache(OPEN_FILES)(partial(np.load, mmap_mode="r"))
+        self._read, self._paths = read, paths
+        files = [np.load(path, mmap_mode="r") for path in paths]
         kinds = {(file.shape[1:], file.dtype) for file in files}
         if len(kinds) != 1:
             raise ValueError(f"shards must be alike. Received: {kinds}")
@@ -30,18 +30,11 @@ class ShardedArray:
         return self.shape[0]
 
     def __getitem__(self, rows) -> np.ndarray:
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
-        rows = np.asarray(rows, dtype=None if np.size(rows) else int)
-        if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
-        rows = np.where(rows < 0, rows + len(self), rows)
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"there are {len(self):,} rows")
+        rows = np.asarray(np.arange(len(self))[rows])
         numbers = np.searchsorted(self._ends, rows, side="right")
         out = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
         for number in np.unique(numbers):
-            here, part = numbers == number, self._open(int(number))
+            here, part = numbers == number, self._read(self._paths[number])
             out[here] = part[rows[here] - self._ends[number] + len(part)]
         return out
 

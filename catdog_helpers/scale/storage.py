@@ -92,15 +92,15 @@ class Storage:
     def claim(self, parts: dict) -> None:
         """Record all that the shards depend on; refuse a folder of others."""
         old = self.record()
-        changed = [k for k in parts if old.get(k) != parts[k]]
-        if changed and (old or self.names()):
+        changed = [k for k in parts if old and old.get(k) != parts[k]]
+        if changed:
             raise ValueError(
                 f"{self.root} has shards of another run: name another folder. "
                 f"Received another {', '.join(changed)}"
             )
         for leftover in self.fs.glob(f"{self.root}/*.partial"):
             self.fs.rm(leftover)
-        if changed:
+        if not old:
             text = json.dumps(parts, indent=2).encode()
             self.put(RECORD, lambda file: file.write(text))
 
@@ -124,21 +124,17 @@ def list_shards(source: Source, target: Storage, per_shard: int) -> Storage:
         digest = hashlib.sha256("\n".join(paths).encode(errors="replace"))
         source, paths = digest.hexdigest(), iter(paths)
     listing = Storage(f"{target.address}/listing")
-    parts = {"source": source, "per_shard": per_shard}
-    if not listing.has("complete"):
-        if target.has("listing"):  # half written, perhaps of other photographs
-            listing.fs.rm(listing.root, recursive=True)
-        listing.claim(parts)
-        n = 0
-        while some := [printable(path) for path in islice(paths, per_shard)]:
-            classes = [path.split("/")[-2:][0] for path in some]
-            table = pd.DataFrame({"path": some, "class": classes})
-            listing.write(f"{n:07d}", table)
-            n += 1
-        if not n:
-            raise ValueError(f"there are no photographs. Received: {source}")
-        listing.put("complete", lambda file: None)
-    listing.claim(parts)
+    if not listing.has(RECORD) and target.has("listing"):  # half written
+        listing.fs.rm(listing.root, recursive=True)
+    n = len(listing.names())
+    while not listing.has(RECORD) and (some := [*islice(paths, per_shard)]):
+        classes = [path.split("/")[-2:][0] for path in some]
+        table = pd.DataFrame({"path": some, "class": classes})
+        listing.write(f"{n:07d}", table.map(printable))
+        n += 1
+    if not n:
+        raise ValueError(f"there are no photographs. Received: {source}")
+    listing.claim({"source": source, "per_shard": per_shard})
     return listing
 
 
