@@ -70,13 +70,17 @@ def compare(
         np.nan_to_num(np.abs(expected[name] - found[name]), nan=1.0)
         for name in found
     ]
-    a, b = (_answers(outputs, found, card) for outputs in (expected, found))
-    return {
-        "images": len(a),
-        "largest_difference": float(max(d.max() for d in differences)),
-        "class_agreement": _share_alike(a, b, "class"),
-        "verdict_agreement": _share_alike(a, b, "verdict"),
-    }
+    strange_above = card["strange_above"] if "distance" in found else None
+    a, b = (
+        _answers(outputs, strange_above, card["class_names"])
+        for outputs in (expected, found)
+    )
+    parity = {"images": len(a)}
+    parity["largest_difference"] = float(max(d.max() for d in differences))
+    for key in ("class", "verdict"):
+        same = [x[key] == y[key] for x, y in zip(a, b, strict=True)]
+        parity[f"{key}_agreement"] = float(np.mean(same))
+    return parity
 
 
 def check_parity(parity: dict, *, int8: bool) -> None:
@@ -96,18 +100,16 @@ def check_parity(parity: dict, *, int8: bool) -> None:
         )
 
 
-def _answers(outputs: dict, kept: dict, card: dict) -> list[dict]:
+def _answers(
+    outputs: dict, strange_above: float | None, names: list[str]
+) -> list[dict]:
     """Judge each image by the outputs that the exported file has as well."""
-    strange = np.zeros(len(outputs["probabilities"]), bool)
-    if "distance" in kept:
-        strange = outputs["distance"] > card["strange_above"]
-    rows = zip(outputs["probabilities"], strange, strict=True)
-    return [judge(*row, card["class_names"]) for row in rows]
-
-
-def _share_alike(a: list[dict], b: list[dict], key: str) -> float:
-    pairs = zip(a, b, strict=True)
-    return float(np.mean([x[key] == y[key] for x, y in pairs]))
+    probabilities = outputs["probabilities"]
+    strange = np.zeros(len(probabilities), bool)
+    if strange_above is not None:
+        strange = outputs["distance"] > strange_above
+    rows = zip(probabilities, strange, strict=True)
+    return [judge(*row, names) for row in rows]
 
 
 def _open_onnx(path: Path):

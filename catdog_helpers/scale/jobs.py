@@ -89,12 +89,8 @@ def extract_shards(
         "dtype": dtype,
         "batch_size": batch_size,
     }
-    how["known"] = {
-        "weights": weights_sha256(model),
-        "precision": precision,
-        "layers": layers_key(model),
-        "version": VERSION,
-    }
+    known = {"weights": weights_sha256(model), "precision": precision}
+    how["known"] = known | {"layers": layers_key(model), "version": VERSION}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         with_precision(model, precision).save(path)
@@ -151,8 +147,7 @@ def _run(
 ) -> int:
     """Run a step for each missing shard; return how many these were.
 
-    `target` gets a copy of `files`, the model; the record of its shards holds
-    `known` and `options`.
+    The record in `target` holds `known` and `options`; `files` are the model.
     """
     if engine not in (None, "ray"):
         raise ValueError(f"`engine` must be 'ray'. Received: {engine!r}")
@@ -163,13 +158,11 @@ def _run(
     parts |= {"shards": len(source.names())} | (known or {}) | options
     parts.pop("batch_size", None)  # changes no result
     target.claim(parts)
-    model = Storage(f"{target.address}/model")
-    for file in files:  # where every worker finds it
-        model.put(file.name, lambda out, x=file: out.write(x.read_bytes()))
     names = sorted({*source.names()} - {*target.names()})
-    given = step, source.address, target.address, options
+    model = {file.name: file.read_bytes() for file in files}
+    given = step, source.address, target.address, options, model
     if engine and names:
-        done = _with_ray(given, names, workers, gpu=bool(files))
+        done = _with_ray(given, names, workers)
     else:
         done = map(_Worker(*given).make, names) if names else ()
     bar = step.__name__.removesuffix("_step")
@@ -179,22 +172,22 @@ def _run(
     return len(names)
 
 
-def _with_ray(given: tuple, names, workers, *, gpu: bool) -> Iterator:
+def _with_ray(given: tuple, names: list[str], workers: int | None) -> Iterator:
     """Make shards on the cluster that Ray knows, or else on this machine."""
     import ray
     from ray.util import ActorPool
 
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     ray.init(include_dashboard=False, ignore_reinit_error=True, **quiet)
-    have = ray.cluster_resources()
-    gpus = int(have.get("GPU", 0)) if gpu else 0
+    have, (*given, model) = ray.cluster_resources(), given
+    gpus = int(have.get("GPU", 0)) if model else 0
     workers = min(workers or gpus or int(have["CPU"]), len(names))
     # A worker that dies is started again, and makes its shard again.
     again = {"max_restarts": -1, "max_task_retries": -1}
     actor = ray.remote(num_cpus=1, num_gpus=min(1, gpus), **again)(_Worker)
     keras = sys.modules.get("keras")
-    backend = keras and keras.config.backend()
-    actors = [actor.remote(*given, backend) for _ in range(workers)]
+    given += ray.put(model), keras and keras.config.backend()
+    actors = [actor.remote(*given) for _ in range(workers)]
     make = ActorPool(actors).map_unordered
     return make(lambda x, name: x.make.remote(name), names)
 
@@ -202,13 +195,16 @@ def _with_ray(given: tuple, names, workers, *, gpu: bool) -> Iterator:
 class _Worker:
     """Make one shard after the other; Ray starts many of it."""
 
-    def __init__(self, step, source, target, options, backend=None):
+    def __init__(self, step, source, target, options, model, backend=None):
         if backend:
             os.environ["KERAS_BACKEND"] = backend
             # There is a worker for each core.
             os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         self.source, self.target = Storage(source), Storage(target)
-        self.step = step(self.source, self.target, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in model.items():
+                Path(folder, name).write_bytes(data)
+            self.step = step(self.source, Path(folder), **options)
 
     def make(self, name: str) -> tuple[str, str]:
         """Make a shard unless it is complete; return why it cannot be made."""

@@ -26,7 +26,6 @@ def test_the_folder_is_whole_and_states_what_was_measured(run_dir, tmp_path):
     assert f"| {accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}" in text
     assert "Base: Creative Commons Attribution" in text
     assert "your photographs: state it" in text
-    assert "The folder `page` holds" in text
     assert "drawings" not in text
     assert str(tmp_path) not in text
     assert not re.search(r"\{\w+", text)

@@ -25,8 +25,7 @@ from catdog_helpers.scale import (
     predict_shards,
     prepare_shards,
 )
-from catdog_helpers.scale.reading import ShardedArray
-from catdog_helpers.scale.storage import Storage
+from catdog_helpers.scale.storage import ShardedArray, Storage
 
 pytest.importorskip("pyarrow", reason="the extra [ray] is not installed")
 from conftest import picture  # noqa: E402
@@ -246,9 +245,6 @@ def test_a_folder_keeps_the_shards_of_one_run(
     assert before == {p: p.stat().st_mtime_ns for p in target.rglob("*")}
     with pytest.raises(ValueError, match="no photographs. Received: .*/empty"):
         prepare_shards(tmp_path / "empty", tmp_path / "target", SIDE)
-    Storage(tmp_path / "other").write("a", pd.DataFrame({"file": ["a.jpg"]}))
-    with pytest.raises(ValueError, match="other: shards need a column `path`"):
-        prepare_shards(tmp_path / "other", tmp_path / "target", SIDE)
 
 
 def test_features_too_large_for_their_file_are_refused(expected, tmp_path):
@@ -311,12 +307,6 @@ def test_rows_are_those_of_one_array(many, rows):
 def test_rows_that_are_not_there_are_refused(many, rows):
     with pytest.raises(IndexError, match="out of bounds"):
         many[0][rows]
-
-
-def test_shards_must_be_alike(many, tmp_path):
-    np.save(tmp_path / "other.npy", np.zeros((3, 5), np.float16))
-    with pytest.raises(ValueError, match="alike"):
-        ShardedArray([tmp_path / "0.npy", tmp_path / "other.npy"])
 
 
 def test_a_head_learns_the_same_from_shards(many):
