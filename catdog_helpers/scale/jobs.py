@@ -145,10 +145,7 @@ def _run(
     engine: str | None = None,
     workers: int | None = None,
 ) -> int:
-    """Run a step for each missing shard; return how many these were.
-
-    The record in `target` holds `known` and `options`; `files` are the model.
-    """
+    """Run a step for each missing shard; return how many these were."""
     if engine not in (None, "ray"):
         raise ValueError(f"`engine` must be 'ray'. Received: {engine!r}")
     require(*filter(None, [engine]))

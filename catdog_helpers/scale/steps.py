@@ -1,8 +1,4 @@
-"""What is done with a shard: decode it, extract its features, predict it.
-
-Each step takes the folder of its model, and returns a function from a shard's
-name and table to what is written.
-"""
+"""Functions that make a shard of its name and table, by step."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,11 +54,6 @@ def extract_step(
             found, images = table, source.array(name)
         else:
             found, images = decode(name, table)
-        if images.shape[1:] != (image_size, image_size, 3):
-            raise ValueError(
-                f"{source.address} must have images of {image_size} px. "
-                f"Received: shape {images.shape}"
-            )
         (features,) = in_batches(run, images, batch_size=batch_size)
         features = features.astype(np.float32)
         features[found.reason != ""] = 0

@@ -98,11 +98,9 @@ class Storage:
 
 
 def list_shards(source: Source, target: Storage, per_shard: int) -> Storage:
-    """Return shards with `path` and `class` (the name of the folder).
+    """Return shards with `path` and `class`, made once, in the target.
 
-    Photographs are listed once, in `listing` in the target: a run that goes
-    on works on the same ones, whatever has come since. Existing shards are
-    returned as they are.
+    A run that goes on works on the same photographs, whatever has come since.
     """
     if isinstance(source, (str, Path)):
         storage = Storage(source)
@@ -147,12 +145,9 @@ def read_address(path: str) -> bytes:
 
     try:
         with fsspec.open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES)
     except Exception as error:  # each service has exceptions of its own
         raise ValueError(f"not readable: {first_line(error)}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"too large: at most {MAX_BYTES:,} bytes are read")
-    return data
 
 
 def require(*packages: str) -> None:
