@@ -1,10 +1,10 @@
 """Write files atomically, read them back, and know what is in them."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 import uuid
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 SPARE_BYTES = 200 * 2**20  # a disk is never filled to its last byte
-PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.\w+)?")
+TAG = "[0-9a-f]" * 12  # of a partial file
 ABANDONED = 24 * 3600  # seconds without a change: its process was killed
 
 
@@ -54,14 +54,10 @@ def delete_partial_files(folder: Path, seconds: float, stem: str = "") -> None:
             where a lock keeps every other process from writing.
         stem: Only partial files of this file, by its name without suffix.
     """
-    now = time.time()
-    with suppress(OSError):  # another process may have deleted it
-        for entry in os.scandir(folder):
-            ours = entry.name.startswith(f".{stem[:80]}")
-            if not (ours and PARTIAL.fullmatch(entry.name)):
-                continue
-            if now - entry.stat().st_mtime >= seconds:
-                os.unlink(entry)
+    for path in folder.glob(f".{glob.escape(stem[:80])}*.{TAG}.partial*"):
+        with suppress(OSError):  # another process may have deleted it
+            if time.time() - path.stat().st_mtime >= seconds:
+                path.unlink()
 
 
 def write_json(path: Path, content: dict) -> None:

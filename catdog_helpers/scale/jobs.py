@@ -186,7 +186,8 @@ def _with_ray(given: tuple, names: list[str], workers: int | None) -> Iterator:
     given += ray.put(model), keras and keras.config.backend()
     actors = [actor.remote(*given) for _ in range(workers)]
     make = ActorPool(actors).map_unordered
-    return make(lambda x, name: x.make.remote(name), names)
+    # This keeps the model in Ray's store for workers that start again.
+    yield from make(lambda x, name: x.make.remote(name), names)
 
 
 class _Worker:
