@@ -61,24 +61,12 @@ def delete_partial_files(folder: Path, seconds: float, stem: str = "") -> None:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file atomically.
-
-    Args:
-        path: The file.
-        content: What to write.
-    """
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content; empty if it is missing, damaged or not an object.
-    """
+    """Read a JSON file; empty if it is missing, damaged or no object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -87,24 +75,13 @@ def read_json(path: Path) -> dict:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically.
-
-    Args:
-        path: The file.
-        text: What to write, in UTF-8.
-    """
+    """Write a text file atomically, in UTF-8."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_arrays(path: Path, known: dict, lists: dict) -> None:
-    """Write lists of arrays to an `.npz` file atomically.
-
-    Args:
-        path: The file.
-        known: What else to write, in JSON's types.
-        lists: Name to a list of arrays.
-    """
+    """Write lists of arrays by name, and what else is known in JSON types."""
     arrays = {
         f"{name}{i:05}": array
         for name, values in lists.items()
