@@ -50,10 +50,8 @@ def extract_shards(
     target: str | Path,
     *,
     image_size: int | None = None,
-    mirrored: bool = False,
     batch_size: int = 32,
     dtype: str = "float16",
-    precision: str = "float32",
     **how: int | str | None,
 ) -> int:
     """Run a frozen model over photographs, into shards at any address.
@@ -66,10 +64,8 @@ def extract_shards(
         target: Folder that gets a `.npy` of features and a `.parquet` of rows
             for each shard: see `open_shards`.
         image_size: Side of the images in pixels, if the model takes any.
-        mirrored: Flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
         dtype: Of the features. "float16" halves them.
-        precision: The number format to compute in.
         how: As for `prepare_shards`.
 
     Returns:
@@ -81,19 +77,17 @@ def extract_shards(
     # Not above: Ray's workers import this before the backend is chosen.
     from catdog_helpers.features import VERSION
     from catdog_helpers.machine.networks import layers_key, weights_sha256
-    from catdog_helpers.machine.precision import with_precision
 
     options = {
         "image_size": image_size or model.input_shape[1],
-        "mirrored": mirrored,
         "dtype": dtype,
         "batch_size": batch_size,
     }
-    known = {"weights": weights_sha256(model), "precision": precision}
-    how["known"] = known | {"layers": layers_key(model), "version": VERSION}
+    known = {"weights": weights_sha256(model), "layers": layers_key(model)}
+    how["known"] = known | {"version": VERSION}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
-        with_precision(model, precision).save(path)
+        model.save(path)
         return _run(extract_step, source, target, options, files=[path], **how)
 
 

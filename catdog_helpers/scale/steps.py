@@ -31,12 +31,7 @@ def prepare_step(source: Storage, folder: Path, image_size: int) -> Callable:
 
 
 def extract_step(
-    source: Storage,
-    folder: Path,
-    image_size: int,
-    mirrored: bool,
-    dtype: str,
-    batch_size: int,
+    source: Storage, folder: Path, image_size: int, dtype: str, batch_size: int
 ) -> Callable:
     """Run the frozen model: features, and why some are missing."""
     from catdog_helpers.features import as_dtype
@@ -46,14 +41,12 @@ def extract_step(
     model = read_keras(folder / "model.keras")
     decode = prepare_step(source, folder, image_size)
 
-    def run(x: np.ndarray) -> np.ndarray:
-        return model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
-
     def make(name: str, table: pd.DataFrame) -> tuple:
         if source.has(f"{name}.npy"):
             found, images = table, source.array(name)
         else:
             found, images = decode(name, table)
+        run = model.predict_on_batch
         (features,) = in_batches(run, images, batch_size=batch_size)
         features = features.astype(np.float32)
         features[found.reason != ""] = 0

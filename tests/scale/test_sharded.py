@@ -84,7 +84,6 @@ def run(step: str, photos, target, model_path, front, **options) -> int:
     options["batch_size"] = 4
     if step == "predict":
         return predict_shards(model_path, photos, target, **options)
-    options["precision"] = "float32"
     return extract_shards(front, photos, target, **options)
 
 
@@ -127,16 +126,15 @@ def test_prepared_shards_are_what_prepare_gives(expected, photos, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
 def test_features_are_what_extract_features_gives(
-    expected, photos, front, mirrored, tmp_path
+    expected, photos, front, tmp_path
 ):
     images, manifest = prepare(photos, tmp_path / "data", SIDE)
     good = np.flatnonzero(manifest.status == "ok")
-    options = {"mirrored": mirrored, "precision": "float32", "batch_size": 4}
+    options = {"precision": "float32", "batch_size": 4}
     wanted = extract_features(front, images, good, name="x", **options)
     paths = [photos / path for path in manifest.path]
-    options["per_shard"] = PER_SHARD
+    options = {"batch_size": 4, "per_shard": PER_SHARD}
     for source in (paths, expected["prepare"]):
         target = tmp_path / f"features of {len(str(source))}"
         assert extract_shards(front, source, target, **options) == 11
@@ -179,8 +177,8 @@ def test_photographs_and_results_at_addresses(photos, expected, tmp_path):
         model = keras.Sequential(
             [keras.Input((SIDE,) * 2 + (3,)), layers.Rescaling(1.0)]
         )
-        given = {"precision": "float32", "dtype": "float32"}
-        extract_shards(model, "memory://shards", tmp_path / "f", **given)
+        given = "memory://shards", tmp_path / "f"
+        extract_shards(model, *given, dtype="float32")
     finally:
         fs.rm("/", recursive=True)
     shards, wanted = open_shards(expected["prepare"])
