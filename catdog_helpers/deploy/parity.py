@@ -70,11 +70,16 @@ def compare(
         np.nan_to_num(np.abs(expected[name] - found[name]), nan=1.0)
         for name in found
     ]
-    strange_above = card["strange_above"] if "distance" in found else None
-    a, b = (
-        _answers(outputs, strange_above, card["class_names"])
-        for outputs in (expected, found)
-    )
+
+    def answers(outputs: dict) -> list[dict]:
+        probabilities, strange = outputs["probabilities"], False
+        if "distance" in found:  # the file is asked only for what it has
+            strange = outputs["distance"] > card["strange_above"]
+        strange = np.broadcast_to(strange, len(probabilities))
+        rows = zip(probabilities, strange, strict=True)
+        return [judge(*row, card["class_names"]) for row in rows]
+
+    a, b = answers(expected), answers(found)
     parity = {"images": len(a)}
     parity["largest_difference"] = float(max(d.max() for d in differences))
     for key in ("class", "verdict"):
@@ -98,18 +103,6 @@ def check_parity(parity: dict, *, int8: bool) -> None:
             f"{least:.1%} are asked), probabilities up to "
             f"{parity['largest_difference']:.2g} apart"
         )
-
-
-def _answers(
-    outputs: dict, strange_above: float | None, names: list[str]
-) -> list[dict]:
-    """Judge each image by the outputs that the exported file has as well."""
-    probabilities = outputs["probabilities"]
-    strange = np.zeros(len(probabilities), bool)
-    if strange_above is not None:
-        strange = outputs["distance"] > strange_above
-    rows = zip(probabilities, strange, strict=True)
-    return [judge(*row, names) for row in rows]
 
 
 def _open_onnx(path: Path):

@@ -72,7 +72,7 @@ class Answers:
                 self._tidy()
 
     def __contains__(self, path: str) -> bool:
-        return hash(_as_cell(path)) in self.known
+        return _as_cell(path) in self.known
 
     def add(self, row: dict, photograph) -> None:
         """Keep one answer.
@@ -90,25 +90,20 @@ class Answers:
                 _copy(data, photograph.path, self.folder, row["verdict"])
         if self.file:  # after the copy: what has a row is not done again
             row = row | {"model": self.model}
-            cells = {column: _as_cell(row[column]) for column in COLUMNS}
+            cells = [_as_cell(row[column]) for column in COLUMNS]
             try:
-                self.writer.writerow(cells.values())
+                self.writer.writerow(cells)
                 self.file.flush()
             except OSError as error:  # mostly a full disk; it has no name
                 place = str(self.path)
                 raise OSError(error.errno, error.strerror, place) from None
-            self._note(cells)
-
-    def _note(self, cells: dict[str, str]) -> None:
-        """Remember what has an answer; a hash is smaller than a path."""
-        if not cells["error"]:
-            self.known.add(hash(cells["path"]))
+            if not row["error"]:
+                self.known.add(cells[0])
 
     def _tidy(self) -> None:
         """Write the table anew, with the last row of each photograph."""
-        rows = self._rows()
-        for row in rows.values():
-            self._note(dict(zip(COLUMNS, row, strict=True)))
+        rows, error = self._rows(), COLUMNS.index("error")
+        self.known = {path for path, row in rows.items() if not row[error]}
         out = io.StringIO(newline="")
         csv.writer(out).writerows([COLUMNS, *rows.values()])
         encoding = "utf-8" if out.getvalue().isascii() else "utf-8-sig"
