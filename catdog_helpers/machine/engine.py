@@ -19,7 +19,11 @@ import numpy as np
 
 from catdog_helpers.machine import trials
 from catdog_helpers.machine.devices import devices_told, on_devices, run_batch
-from catdog_helpers.machine.precision import formats, has_gpu, with_precision
+from catdog_helpers.machine.precision import (
+    formats,
+    gpu_capability,
+    with_precision,
+)
 
 OPENVINO = "openvino"  # it computes in float32, too
 MAX_CHANGE = 0.02  # of the outputs, relative: no choice may move them more
@@ -41,7 +45,7 @@ def choices() -> list[str]:
         return [told]
     found = formats()
     is_tensorflow = keras.backend.backend() == "tensorflow"
-    if is_tensorflow and find_spec("openvino") and not has_gpu():
+    if is_tensorflow and find_spec("openvino") and not gpu_capability():
         found.append(OPENVINO)
     return found
 
@@ -60,8 +64,7 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
         One of `choices()`.
     """
     names = choices()
-    several = "CATDOG_DEVICES" in os.environ
-    if len(names) == 1 or several or n_images < 4 * len(x):
+    if len(names) == 1 or devices_told() or n_images < 4 * len(x):
         return names[0]
     x, trial = _trial_of(name, x)
 
@@ -156,7 +159,7 @@ def figures(name: str, x: np.ndarray) -> str:
 
 def _trial_of(name: str, x: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the inputs of a trial, and the name under which it is kept."""
-    x = x if has_gpu() else x[:BATCH]  # a CPU is as fast with few images
+    x = x if gpu_capability() else x[:BATCH]  # a CPU is as fast with few images
     return x, f"run {name} {x.shape}"
 
 

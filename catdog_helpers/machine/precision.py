@@ -23,7 +23,7 @@ def formats() -> list[str]:
         (Volta; the T4 has 7.5); on a CPU with AVX512-BF16 or AMX, bfloat16
         under TensorFlow, whose oneDNN uses them.
     """
-    if capability := _gpu_capability():
+    if capability := gpu_capability():
         fast = (f for k, f in GPU_TENSOR_CORES.items() if k <= capability)
         return ["float32", *list(fast)[:1]]
     if keras.backend.backend() == "tensorflow" and CPU_FLAGS & {
@@ -31,11 +31,6 @@ def formats() -> list[str]:
     }:
         return ["float32", "bfloat16"]
     return ["float32"]
-
-
-def has_gpu() -> bool:
-    """Return whether Keras computes on a GPU that tells its capability."""
-    return _gpu_capability() > 0
 
 
 def with_precision(model: keras.Model, precision: str):
@@ -80,7 +75,7 @@ def cpu_info() -> str:
     return info.read_text() if info.is_file() else ""
 
 
-def _gpu_capability() -> int:
+def gpu_capability() -> int:
     """Return the first GPU's compute capability, its whole part; else 0."""
     backend = keras.backend.backend()
     try:

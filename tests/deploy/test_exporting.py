@@ -1,17 +1,17 @@
 """Exported models: they answer as the original does, or are not kept."""
 
-import io
 import json
 import sys
-from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from conftest import run_command
 from keras import layers
 
-from catdog_helpers.__main__ import main
 from catdog_helpers.bases import BASES, load_base
 from catdog_helpers.deploy import exporting, formats
 from catdog_helpers.deploy.exporting import export
@@ -34,6 +34,7 @@ FILES = {
 }
 
 
+run = partial(run_command, "export")
 formats_written = pytest.mark.parametrize("format", FILES)
 
 
@@ -287,19 +288,12 @@ def test_wrong_arguments_are_named(options, words, alone, tmp_path):
         export(alone, folder=tmp_path, **options)
 
 
-def run(*arguments) -> tuple[int, str, str]:
-    out, error = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(error):
-        status = main(["export", *map(str, arguments)])
-    return status, out.getvalue(), error.getvalue()
-
-
 def test_the_command_exports_and_says_what_was_checked(model_path, tmp_path):
     """On the test images of the model's run, with what its card says."""
     given = ["--model", model_path, "--to", tmp_path / "to"]
     status, out, error = run(*given, "--format", "litert", "--int8")
     assert (status, error) == (0, "")
-    assert "same class on 100.00% of 8 images" in out
+    assert "same class on 100.00% of 8 images" in out[-1]
     beside = tmp_path / "to" / "model_int8.tflite.json"
     assert json.loads(beside.read_text("utf-8"))["method"] == "any"
 
@@ -309,8 +303,8 @@ def test_the_command_fails_in_one_line(tmp_path):
     save_model(make_model(), path, CARD)
     for model, words in (("none.keras", "there is no"), (path, "`images`")):
         given = ["--model", model, "--format", "onnx", "--to", tmp_path / "to"]
-        status, out, error = run(*given)
-        assert (status, out) == (2, "")
+        status, lines, error = run(*given)
+        assert (status, lines) == (2, [])
         assert error.startswith("export: ")
         assert words in error
         assert error.count("\n") == 1

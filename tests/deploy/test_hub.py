@@ -16,7 +16,7 @@ def test_the_folder_is_whole_and_states_what_was_measured(run_dir, tmp_path):
     (hub / "page").mkdir(parents=True)
     status, out, error = run("--model", path, "--format", "card", "--to", hub)
     assert status == 0, error
-    assert f"hf upload YOUR_NAME/MODEL_NAME {hub}" in out
+    assert f"hf upload YOUR_NAME/MODEL_NAME {hub}" in out[-1]
     names = {"model.keras", "model.json", "model.npz", "README.md", "page"}
     assert {path.name for path in hub.iterdir()} == names
     assert load_model(hub / "model.keras")[1] == load_model(path)[1]

@@ -58,7 +58,7 @@ def test_the_page_is_whole_and_its_runtime_travels_with_it(
     given = ["--model", model_path, "--to", page, "--format", "web"]
     status, out, _ = run(*given)
     assert status == 0
-    assert f"http.server -d {page}" in out
+    assert f"http.server -d {page}" in out[-1]
     found = {path.name for path in page.iterdir()}
     assert found == NAMES | {"model.tflite", "model.json", "runtime"}
     about = json.loads((page / "model.json").read_text("utf-8"))

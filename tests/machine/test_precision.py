@@ -31,9 +31,7 @@ def test_the_hardware_says_which_formats_to_try(
     machine = {"capability": 0, "flags": "fma", "backend": "tensorflow"}
     machine |= hardware
     info = f"flags\t\t: avx2 {machine['flags']} sse\n"
-    monkeypatch.setattr(
-        module, "_gpu_capability", lambda: machine["capability"]
-    )
+    monkeypatch.setattr(module, "gpu_capability", lambda: machine["capability"])
     monkeypatch.setattr(module, "cpu_info", lambda: info)
     monkeypatch.setattr(keras.backend, "backend", lambda: machine["backend"])
     others = [] if expected == "float32" else [expected]

@@ -1,6 +1,5 @@
 """Prediction: the reader's own files, one line each, whatever they are."""
 
-import io
 import os
 import re
 import subprocess
@@ -8,13 +7,14 @@ import sys
 import threading
 import time
 import tomllib
-from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run_command
 from keras import layers
 from PIL import Image
 
@@ -111,11 +111,7 @@ def test_an_unreadable_file_does_not_stop_the_others(
     assert all(np.isnan(row["probability"]) for row in rows if row["error"])
 
 
-def run(*arguments) -> tuple[int, list[str], str]:
-    out, error = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(error):
-        status = main(["predict", *map(str, arguments)])
-    return status, out.getvalue().splitlines(), error.getvalue()
+run = partial(run_command, "predict")
 
 
 def test_the_command_prints_a_line_for_each_image(model_path, tmp_path):
