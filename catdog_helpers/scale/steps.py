@@ -46,6 +46,11 @@ def extract_step(
             found, images = table, source.array(name)
         else:
             found, images = decode(name, table)
+        if images.shape[1:] != (image_size, image_size, 3):
+            raise ValueError(
+                f"{source.address} must have images of {image_size} px. "
+                f"Received: shape {images.shape}"
+            )
         run = model.predict_on_batch
         (features,) = in_batches(run, images, batch_size=batch_size)
         features = features.astype(np.float32)

@@ -239,11 +239,14 @@ def test_a_folder_keeps_the_shards_of_one_run(
         prepare_shards(tmp_path / "empty", tmp_path / "target", SIDE)
 
 
-def test_features_too_large_for_their_file_are_refused(expected, tmp_path):
+def test_features_too_large_and_other_sizes_are_refused(expected, tmp_path):
     rows = [keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1e4)]
     model = keras.Sequential(rows)
     with pytest.raises(ValueError, match="use dtype='float32'"):
         extract_shards(model, expected["prepare"], tmp_path)
+    given = expected["prepare"], tmp_path / "other"
+    with pytest.raises(ValueError, match="must have images of 25 px"):
+        extract_shards(model, *given, image_size=25)
     assert list(tmp_path.glob("*.parquet")) == []
 
 
