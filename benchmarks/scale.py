@@ -50,7 +50,7 @@ def measure(work: Path) -> dict:
             elif step == "predict":
                 ch.scale.predict_shards(model_path, photos, target, **how)
             else:
-                how |= {"image_size": SIDE, "precision": "float32"}
+                how["image_size"] = SIDE
                 ch.scale.extract_shards(whole, photos, target, **how)
             return time.perf_counter() - start
 

@@ -13,13 +13,16 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.data.manifest import provenance
-from catdog_helpers.machine.devices import n_devices, use_devices
+from catdog_helpers.machine.devices import (
+    devices_told,
+    n_devices,
+    on_devices,
+    use_devices,
+)
 from catdog_helpers.machine.engine import (
-    OPENVINO,
     choices,
     choose,
     figures,
-    for_training,
     open_engine,
 )
 from catdog_helpers.machine.failures import explain_memory
@@ -102,9 +105,7 @@ def extract_features(
             bar += _changed(folder, name, parts)
             with replacing(path) as new, explain_memory(batch_size):
                 with same_random_state():
-                    fast = model
-                    if precision != OPENVINO:
-                        fast = for_training(model, precision)
+                    fast = on_devices(model, devices_told())
                     run = open_engine(fast, precision, x)
                 batches = _batches(images, rows, batch_size, bar, mirrored)
                 _run(model, run, images, batches, rows, new, dtype)

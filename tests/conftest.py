@@ -1,13 +1,16 @@
 """What all tests share."""
 
+import io
 import os
 import signal
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from catdog_helpers.__main__ import main
 from catdog_helpers.machine.backend import use_backend
 
 # Before matplotlib is first imported
@@ -58,6 +61,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real photographs and weights at {SHARED}")
     return SHARED
+
+
+def run_command(*arguments) -> tuple[int, list[str], str]:
+    """Run `catdog`; return its status, the lines it printed, its errors."""
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        status = main(list(map(str, arguments)))
+    return status, out.getvalue().splitlines(), error.getvalue()
 
 
 def picture(seed: int, side: int = 40) -> np.ndarray:
