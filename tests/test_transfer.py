@@ -1,11 +1,17 @@
-"""A base and a head put together: only the open part learns."""
+"""The CNN from scratch; a base and a head: only the open part learns."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from catdog_helpers.models import build_head, cut_base, join, unfreeze
+from catdog_helpers.models import (
+    build_cnn,
+    build_head,
+    cut_base,
+    join,
+    unfreeze,
+)
 
 
 @pytest.fixture
@@ -35,6 +41,42 @@ def numpy(weights) -> list[np.ndarray]:
 def moved(weights, before) -> list[bool]:
     pairs = zip(numpy(weights), before, strict=True)
     return [not np.array_equal(now, then) for now, then in pairs]
+
+
+def noise(n, side) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, side, side, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "pooled"), [(100, []), (150, [2]), (192, [2]), (224, [3])]
+)
+def test_images_above_100_px_are_averaged_down(image_size, pooled):
+    model = build_cnn(image_size, 37, widths=(8, 16, 16))
+    kind = keras.layers.AveragePooling2D
+    sizes = [x.pool_size[0] for x in model.layers if isinstance(x, kind)]
+    assert sizes == pooled
+    for side in (64, image_size):  # it takes smaller images, too
+        y = keras.ops.convert_to_numpy(model(noise(3, side)))
+        assert y.shape == (3, 37)
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_cnn_is_small_and_learns_to_tell_dark_from_bright():
+    assert build_cnn(192, 2).count_params() < 2_500_000
+    keras.utils.set_random_seed(0)
+    labels = np.arange(64) % 2
+    images = noise(64, 32) // 2 + np.uint8(100) * labels[:, None, None, None]
+    model = build_cnn(32, 2, widths=(8, 16, 16))
+    model.compile(
+        optimizer=keras.optimizers.AdamW(3e-3),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    losses = model.fit(images, labels, epochs=15, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 2
+    assert model.evaluate(images, labels, verbose=0)[1] == 1
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 37])
