@@ -64,11 +64,11 @@ def test_proper_training_passes():
     base, head, model = build()
     with guard_weights(model):
         fit(compiled(model))
+    with guard_weights(base, head):  # parts that are trained alone
+        compiled(head).fit(base.predict_on_batch(X), Y, verbose=0)
     open_properly(base)
     with guard_weights(model):
         fit(compiled(model))
-    with guard_weights(base, head):  # parts that are trained alone
-        compiled(head).fit(base.predict_on_batch(X), Y, verbose=0)
 
 
 on_tensorflow = pytest.mark.skipif(
