@@ -14,16 +14,9 @@ STATUS = Path("/proc/self/status")
 def alternate(sides: dict[str, Callable], rounds: int) -> dict[str, dict]:
     """Run several things in turn: a, b, a, b, …
 
-    What disturbs the machine then disturbs all of them alike.
-
-    Args:
-        sides: By name, what to run. If it returns something, that is the
-            seconds and the MB that count, either of them or None.
-        rounds: How often each is run.
-
-    Returns:
-        By name: `seconds` and `peak_mb`, the greatest memory while it ran
-        (see `Peak`), one number a round.
+    What disturbs the machine then disturbs all of them alike. If a side
+    returns something, that is the seconds and the MB that count, either of
+    them or None. By name: `seconds` and `peak_mb`, one number a round.
     """
     found = {name: {"seconds": [], "peak_mb": []} for name in sides}
     for number in range(1, rounds + 1):
@@ -44,19 +37,10 @@ def alternate(sides: dict[str, Callable], rounds: int) -> dict[str, dict]:
 def to_row(
     name: str, floor: float | None, ours: dict, theirs: dict, **more
 ) -> dict:
-    """Compare two sides that `alternate` measured, round by round.
+    """Compare two sides that `alternate` measured, as a row of the table.
 
-    Args:
-        name: Of the row.
-        floor: The least ratio that is good enough, if any.
-        ours: Its `seconds` are compared.
-        theirs: Likewise, from the same rounds.
-        **more: What else to keep, such as a note.
-
-    Returns:
-        A row of the table: `ratio`, the median over the rounds of theirs /
-        ours (above 1: ours is faster), and `low` and `high`, the least and
-        the greatest of them.
+    `ratio` is the median over the rounds of theirs / ours (above 1: ours is
+    faster), and `low` and `high` are the least and the greatest of them.
     """
     pairs = zip(ours["seconds"], theirs["seconds"], strict=True)
     ratios = [b / a for a, b in pairs]

@@ -143,16 +143,16 @@ def to_table(record: dict) -> str:
 def _limits(record: dict) -> str:
     engine, size = record["engine"], record["bytes"]
     rates = [per_second(record, x, "all cores") for x in ("prepare", "extract")]
-    shard = engine["ray"]
-    handed, fed = ([x / r for r in rates] for x in (PLAN / shard, NET / size))
+    handed = [PLAN / engine["ray"] / rate for rate in rates]
+    fed = [NET / size / rate for rate in rates]
     listed = BILLION * engine["list a photograph"] / 3600
     gigabytes = BILLION * engine["listing, bytes a photograph"] / 1e9
     return (
         "The hours grow in proportion to the photographs. Machines share them "
         "until one of these is busy:\n\n"
-        f"- The program that hands out the shards needs at most "
-        f"{1e3 * shard:.0f} ms for each. With {PLAN:,} photographs in a shard "
-        f"that keeps {handed[0]:,.0f} of these machines preparing, or "
+        "- The program that hands out the shards needs at most "
+        f"{1e3 * engine['ray']:.0f} ms for each. With {PLAN:,} photographs in "
+        f"a shard that keeps {handed[0]:,.0f} of these machines preparing, or "
         f"{handed[1]:,.0f} extracting. Beyond: larger shards (`per_shard`).\n"
         f"- A network of 10 Gbit/s feeds {fed[0]:,.0f} that prepare, or "
         f"{fed[1]:,.0f} that extract, with photographs of {size / 1e3:.0f} kB; "
@@ -165,25 +165,20 @@ def _limits(record: dict) -> str:
 
 
 def _conditions(record: dict) -> str:
+    steps = record["steps"]
     return (
-        f"{record['steps']['extract']['photographs']:,} photographs "
+        f"{steps['extract']['photographs']:,} photographs "
         f"(`{record['dataset']}`; prepare: "
-        f"{record['steps']['prepare']['photographs']:,}), "
-        f"{record['image_size']} px, MobileNetV2, shards of "
-        f"{record['per_shard']}, without the start of Ray and Keras. "
-        f"{record['date']}; one machine of {record['machine']}; Ray "
-        f"{record['ray']}. More machines were not measured, their hours are "
-        "computed."
+        f"{steps['prepare']['photographs']:,}), {record['image_size']} px, "
+        f"MobileNetV2, shards of {record['per_shard']}, without the start of "
+        f"Ray and Keras. {record['date']}; one machine of {record['machine']}; "
+        f"Ray {record['ray']}. More machines were not measured, their hours "
+        "are computed."
     )
 
 
-def main() -> None:
-    """Measure, and write the record and the table."""
-    with tempfile.TemporaryDirectory() as work:
-        record = measure(Path(work))
-    save_record(record, "scale", to_table(record))
-    print(to_table(record))
-
-
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as work:
+        found = measure(Path(work))
+    save_record(found, "scale", to_table(found))
+    print(to_table(found))
