@@ -74,6 +74,19 @@ def picture(seed: int, side: int = 40) -> np.ndarray:
     return np.asarray(blobs.resize((side, side), Image.Resampling.BILINEAR))
 
 
+def pixels(n: int, side: int, dtype: str = "float32") -> np.ndarray:
+    """Return random images, always the same."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, side, side, 3)).astype(dtype)
+
+
+def answer(model, x) -> np.ndarray:
+    """Run a model without the seconds that compiling it would take."""
+    import keras
+
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
 @pytest.fixture
 def photographs():
     """Function that fills a folder with PNG files, one folder a class."""

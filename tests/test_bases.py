@@ -6,7 +6,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from conftest import refused
+from conftest import answer, pixels, refused
 from keras import layers
 from packaging.version import Version
 
@@ -15,16 +15,6 @@ from catdog_helpers.models import cut_base
 from catdog_helpers.saving import weights_sha256
 
 APPLICATIONS = [name for name in BASES if BASES[name].module]
-
-
-def pixels(side: int, n: int = 2) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, side, side, 3)).astype("float32")
-
-
-def run(model, x) -> np.ndarray:
-    """Run a model without the seconds that compiling it would take."""
-    return keras.ops.convert_to_numpy(model(x, training=False))
 
 
 def save_base(path, *parts, side: int | None = None):
@@ -64,9 +54,9 @@ def test_a_base_preprocesses_raw_rgb_itself(name):
     )
     bare.set_weights(base.get_weights())
     module = getattr(keras.applications, BASES[name].module)
-    x = pixels(64)
-    expected = run(bare, module.preprocess_input(x.copy()))
-    np.testing.assert_allclose(run(base, x), expected, rtol=1e-4, atol=1e-5)
+    x = pixels(2, 64)
+    expected = answer(bare, module.preprocess_input(x.copy()))
+    np.testing.assert_allclose(answer(base, x), expected, rtol=1e-4, atol=1e-5)
     assert base.input_shape == (None, 64, 64, 3)
 
 
@@ -77,9 +67,9 @@ def test_every_base_is_cut_at_its_default_and_joined_again(name):
     assert not base.trainable_weights
     front, back = cut_base(base, default_cut(name))
     assert back.count_params() > 0.1 * base.count_params()  # a block at least
-    x = pixels(side, 1)
+    x = pixels(1, side)
     np.testing.assert_allclose(
-        run(back, run(front, x)), run(base, x), rtol=1e-4, atol=1e-5
+        answer(back, answer(front, x)), answer(base, x), rtol=1e-4, atol=1e-5
     )
 
 
@@ -97,8 +87,8 @@ def test_a_base_saved_and_loaded_is_the_same(name, tmp_path, vgg16):
     else:
         vgg16.save_weights(path)
         again = load_base("VGG16", path, image_size=32)
-    x = pixels(32)
-    np.testing.assert_allclose(run(again, x), run(vgg16, x), rtol=1e-5)
+    x = pixels(2, 32)
+    np.testing.assert_allclose(answer(again, x), answer(vgg16, x), rtol=1e-5)
     assert weights_sha256(again) == weights_sha256(vgg16)
     assert not again.trainable_weights
 
@@ -115,11 +105,13 @@ def test_a_base_enlarges_the_images_itself(base, request):
     assert not enlarging.trainable_weights
     plain = load_base(base, weights, image_size=64)
     plain.set_weights(enlarging.get_weights())
-    x = pixels(48)
-    expected = run(plain, run(layers.Resizing(64, 64), x))
-    np.testing.assert_allclose(run(enlarging, x), expected, atol=1e-6)
+    x = pixels(2, 48)
+    expected = answer(plain, answer(layers.Resizing(64, 64), x))
+    np.testing.assert_allclose(answer(enlarging, x), expected, atol=1e-6)
     front, back = cut_base(enlarging, default_cut(base))
-    np.testing.assert_allclose(run(back, run(front, x)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        answer(back, answer(front, x)), expected, atol=1e-6
+    )
 
 
 def test_a_resolution_that_the_images_have_changes_nothing(vgg16):
@@ -139,8 +131,10 @@ def test_a_saved_base_of_any_size_can_be_cut(cut, kind, request):
     front, back = cut_base(base, cut)
     assert cut or not back.weights  # without a cut all is front
     for side in (16, 24):
-        x = pixels(side)
-        np.testing.assert_array_equal(run(back, run(front, x)), run(base, x))
+        x = pixels(2, side)
+        np.testing.assert_array_equal(
+            answer(back, answer(front, x)), answer(base, x)
+        )
 
 
 @pytest.mark.parametrize("cut", ["block9_conv1", "block4_pool.output", ""])
@@ -279,14 +273,6 @@ def test_a_base_that_needs_a_package_names_it(tmp_path, saved):
     refused(ValueError, "pip install keras-nlp$", check_base, path)
 
 
-def test_real_weights_fit_their_base(shared):
-    path = shared / "weights" / "mobilenet_v2_1.0_224_no_top.weights.h5"
-    base = load_base("MobileNetV2", path, image_size=96)
-    again = load_base("MobileNetV2", path, image_size=96)
-    assert weights_sha256(base) == weights_sha256(again)
-    assert np.abs(run(base, pixels(96))).max() > 0.1
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -304,5 +290,5 @@ def test_real_saved_bases_are_taken_as_they_are(shared, name):
         return
     base = load_base(path)
     saved = keras.models.load_model(path, compile=False)
-    x = pixels(96)
-    np.testing.assert_allclose(run(base, x), run(saved, x), rtol=1e-4)
+    x = pixels(2, 96)
+    np.testing.assert_allclose(answer(base, x), answer(saved, x), rtol=1e-4)

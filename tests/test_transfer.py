@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import answer, pixels
 from keras import layers
 
 from catdog_helpers.models import (
@@ -30,8 +31,7 @@ def base():
 
 @pytest.fixture
 def x() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (12, 16, 16, 3)).astype("float32")
+    return pixels(12, 16)
 
 
 def numpy(weights) -> list[np.ndarray]:
@@ -43,11 +43,6 @@ def moved(weights, before) -> list[bool]:
     return [not np.array_equal(now, then) for now, then in pairs]
 
 
-def noise(n, side) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, side, side, 3), np.uint8)
-
-
 @pytest.mark.parametrize(
     ("image_size", "pooled"), [(100, []), (150, [2]), (192, [2]), (224, [3])]
 )
@@ -57,7 +52,7 @@ def test_images_above_100_px_are_averaged_down(image_size, pooled):
     sizes = [x.pool_size[0] for x in model.layers if isinstance(x, kind)]
     assert sizes == pooled
     for side in (64, image_size):  # it takes smaller images, too
-        y = keras.ops.convert_to_numpy(model(noise(3, side)))
+        y = answer(model, pixels(3, side, "uint8"))
         assert y.shape == (3, 37)
         assert y.dtype == np.float32
         np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-5)
@@ -67,7 +62,10 @@ def test_the_cnn_is_small_and_learns_to_tell_dark_from_bright():
     assert build_cnn(192, 2).count_params() < 2_500_000
     keras.utils.set_random_seed(0)
     labels = np.arange(64) % 2
-    images = noise(64, 32) // 2 + np.uint8(100) * labels[:, None, None, None]
+    images = (
+        pixels(64, 32, "uint8") // 2
+        + np.uint8(100) * labels[:, None, None, None]
+    )
     model = build_cnn(32, 2, widths=(8, 16, 16))
     model.compile(
         optimizer=keras.optimizers.AdamW(3e-3),

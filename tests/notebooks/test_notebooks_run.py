@@ -243,15 +243,3 @@ def test_each_pitfall_has_its_price(whole):
     printed = (whole / "notebooks" / "11_pitfalls.ipynb").read_text("utf-8")
     for guard in ("images must be raw RGB", "open weights have not changed"):
         assert guard in printed
-
-
-@pytest.mark.slow
-def test_random_weights_are_said_to_be_random(tmp_path):
-    """The control arm: labelled, and no better than the pretrained base."""
-    arguments = ["NOTEBOOKS=1,3", "WEIGHTS=None", "EPOCHS=4"]
-    arguments.append(f"OUT={tmp_path / 'out'}")
-    out = runner.run(runner.parse_dials(arguments))
-    results = load_results(out)
-    assert results["bottleneck"]["weights"] == "random"
-    assert "random base" in scoreboard(out).index[0]
-    assert results["bottleneck"]["test_accuracy"] < 0.8
