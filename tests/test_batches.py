@@ -117,15 +117,6 @@ def test_size_alone_resamples_the_whole_image(images):
     np.testing.assert_array_equal(x, images[:, 1::2, 1::2])
 
 
-def test_serves_memory_mapped_features(tmp_path):
-    features = np.random.default_rng(0).random((10, 2, 2, 5), np.float32)
-    np.save(tmp_path / "features.npy", features)
-    stored = np.load(tmp_path / "features.npy", mmap_mode="r")
-    x, y = Batches(stored, LABELS, [4, 9], shuffle=True)[0]
-    np.testing.assert_array_equal(x, features[y // 7])
-    assert x.dtype == np.float32
-
-
 def test_fit_serves_each_epoch_in_an_order_of_its_own(images):
     options = {"batch_size": 4, "shuffle": True}
     seen = []

@@ -13,6 +13,7 @@ from catdog_helpers.plots import (
     plot_scoreboard,
     use_fonts,
 )
+from catdog_helpers.results import METHODS
 
 HISTORY = {
     "accuracy": [0.5, 0.7, 0.8],
@@ -100,6 +101,7 @@ def test_a_method_has_its_colour_in_every_plot():
     method = "fine-tuned"
     lines = plot_history({"other": HISTORY, method: HISTORY}).get_lines()
     board = plot_scoreboard(scores().iloc[::-1])
+    assert set(METHOD_COLORS) == {name for name, _ in METHODS.values()}
     colors = {lines[2].get_color(), board.containers[0][0].get_color()}
     assert colors == {METHOD_COLORS[method]}
 

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from catdog_helpers.models import build_cnn, build_head
-from catdog_helpers.results import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -160,12 +159,3 @@ def test_file_facts_tell_nothing_but_what_the_files_are_like(tmp_path):
     assert facts["shape"].tolist() == [2, 2]
     assert facts["red"].tolist() == [0, 200]
     assert facts["PNG"].tolist() == [1, 0]
-
-
-def test_every_method_has_a_colour_of_its_own():
-    from catdog_helpers.plots import METHOD_COLORS, method_colors
-
-    assert set(METHOD_COLORS) == {name for name, _ in METHODS.values()}
-    colors = method_colors(["another", "fine-tuned", "scratch CNN", "third"])
-    assert colors["fine-tuned"] == METHOD_COLORS["fine-tuned"]
-    assert len(set(colors.values())) == 5
