@@ -114,7 +114,8 @@ def _models(work: Path):
     import keras
 
     path, model = material.save_a_model(work, SIDE)
-    return path, keras.Sequential(model.layers[:-1])
+    *frozen, _ = model.layers
+    return path, keras.Sequential([keras.Input((SIDE, SIDE, 3)), *frozen])
 
 
 def per_second(record: dict, step: str, engine: str) -> float:
