@@ -81,16 +81,10 @@ def extract_features(
             too large for `dtype`, or all are too small.
         OSError: If the disk is too full.
     """
-    if getattr(images, "filename", None) is None:
-        raise ValueError(
-            "images must be the array that `prepare` returned, not a "
-            "rescaled copy: the base does its own preprocessing. Received: "
-            f"{images.dtype} from {images.min():.3g} to {images.max():.3g}"
-        )
+    same = _parts(model, images, rows) | {"mirrored": mirrored}
     folder = Path(images.filename).parent
     folder = folder if folder.name == "features" else folder / "features"
     folder.mkdir(exist_ok=True)
-    same = _parts(model, images, rows) | {"mirrored": mirrored}
     place = partial(_place, folder, name, same, dtype)
     x = images[rows[:batch_size]].astype(np.float32)
     stored = [option for option in choices() if place(option)[0].is_file()]
@@ -111,7 +105,7 @@ def extract_features(
                 _run(model, run, images, batches, rows, new, dtype)
                 seconds = time.perf_counter() - start
                 record = {"key": _key(parts), "parts": parts}
-                record |= {"seconds": seconds}
+                record["seconds"] = seconds
                 write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")

@@ -125,5 +125,14 @@ def provenance(array: np.ndarray) -> dict:
     Returns:
         `key`, the hash of what it depends on; for features also `parts` of
         that hash and `seconds` that it took to compute them.
+
+    Raises:
+        ValueError: If it is not such an array, but a copy in memory.
     """
+    if getattr(array, "filename", None) is None:
+        raise ValueError(
+            "images must be the array that `prepare` returned, not a "
+            "rescaled copy: the base does its own preprocessing. Received: "
+            f"{array.dtype} from {array.min():.3g} to {array.max():.3g}"
+        )
     return read_json(Path(array.filename).with_suffix(".json"))

@@ -49,9 +49,8 @@ def test_few_and_uneven_images_are_named_with_what_to_do():
 def test_rejected_contradicting_and_suspect_images_are_counted():
     table = manifest_of({"a": 50, "b": 50})
     table.loc[3, "status"] = "rejected"
-    table.loc[60, ["group", "duplicate"]] = (
-        5  # of class b, a copy of one of class a
-    )
+    # Of class b, a copy of one of class a
+    table.loc[60, ["group", "duplicate"]] = 5
     said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
     assert any(s.startswith("1 files do not decode") for s in said)
     assert any(s.startswith("2 images have a copy") for s in said)
