@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm import tqdm
 
-from catdog_helpers.data.formats import format_of, is_web_page
+from catdog_helpers.data.headers import format_of, is_web_page
 from catdog_helpers.data.members import (
     is_archive,
     is_bomb,

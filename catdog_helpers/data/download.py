@@ -16,7 +16,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from catdog_helpers.data.archive import find_problem
-from catdog_helpers.data.formats import is_web_page
+from catdog_helpers.data.headers import is_web_page
 from catdog_helpers.machine.files import require_space, sha256_of, write_text
 
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte

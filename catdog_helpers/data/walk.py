@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from catdog_helpers.data.formats import format_of
+from catdog_helpers.data.headers import format_of
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2")

@@ -545,7 +545,7 @@ def test_a_picture_that_takes_too_much_memory_is_refused(monkeypatch):
 def test_large_pictures_wait_for_one_another(monkeypatch):
     """Never more bytes in flight than the budget, and no thread for ever."""
     most, now, lock = [0], [0], threading.Lock()
-    decode = images._decode
+    decode = images.squeeze
 
     def watched(image, image_size):
         with lock:
@@ -556,7 +556,7 @@ def test_large_pictures_wait_for_one_another(monkeypatch):
             now[0] -= image.width * image.height * 4
         return result
 
-    monkeypatch.setattr(images, "_decode", watched)
+    monkeypatch.setattr(images, "squeeze", watched)
     monkeypatch.setattr(images, "IN_FLIGHT", images.Budget(2_000_000))
     data = encode(Image.new("RGBA", (400, 400)))
     threads = [
