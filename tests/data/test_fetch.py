@@ -273,13 +273,13 @@ def test_address_is_fetched_once(tmp_path):
 
 
 def test_named_datasets_come_from_the_table(tmp_path, monkeypatch):
-    source = {"pets.zip": (len(BODY), 6, SHA256)}
+    source = {"pets.zip": (len(BODY), SHA256)}
     with serve(status(503), WHOLE) as server:
         monkeypatch.setitem(SOURCES, "full", source)
         monkeypatch.setitem(PLACES, "full", (f"{server.address}/",))
         assert fetch("full", tmp_path) == tmp_path / "full" / "images"
         assert {path for path, _ in server.requests} == {"/pets.zip"}
-    monkeypatch.setitem(SOURCES, "full", {"pets.zip": (9, 6, "0" * 64)})
+    monkeypatch.setitem(SOURCES, "full", {"pets.zip": (9, "0" * 64)})
     with pytest.raises(ValueError, match="not the file expected"):
         fetch("full", tmp_path)  # what was unpacked is not the new version
 
