@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import re
 import shutil
 import uuid
@@ -15,7 +16,7 @@ from filelock import FileLock
 
 from catdog_helpers.data.archive import extract, is_archive
 from catdog_helpers.data.download import download, is_safe
-from catdog_helpers.data.walk import is_clutter
+from catdog_helpers.data.walk import walk
 from catdog_helpers.machine.files import (
     delete_partial_files,
     read_json,
@@ -70,8 +71,7 @@ MARKER = ".complete.json"  # in a finished folder: made from what, how much
 def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     """Return a folder with the images of a dataset; get them if need be.
 
-    After a failure, a kill or Ctrl-C the next call goes on from there. A local
-    folder is used where it is, and never changed.
+    After a kill the next call goes on. A local folder is used where it is.
 
     Args:
         dataset: "sample", "sample_breeds" (both drawn, no download), "small"
@@ -81,8 +81,8 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
         data_dir: Folder that keeps the datasets, each in a folder of its own.
 
     Returns:
-        The folder to give to `index_images`, or the CSV file: that one, or
-        the one with the columns path and label which is in the archive.
+        The folder to give to `index_images`, or the CSV file with the columns
+        path and label: the one given, or the one in the archive.
 
     Raises:
         ValueError: If there is no such dataset, or an archive is unsound.
@@ -91,12 +91,18 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     target, name = dataset_dir(dataset, data_dir), str(dataset)
     restore(data_dir)
     if name in DRAWN:
-        return _draw(name, target)
+        from catdog_helpers.data.sample import draw
+
+        # Changed code may draw other pictures: then all are drawn anew.
+        files = [SAMPLE / "draw.py", SAMPLE / "figures.txt"]
+        fill = draw.draw_sample if name == "sample" else draw.draw_breeds
+        return _make(target, _hashes(files), fill)
     if name in SOURCES or is_safe(name):
-        hashes = {file: sha256 for file, (_, sha256) in _files(name).items()}
-        made_from = hashes if all(hashes.values()) else None
-        fill = partial(_download_and_unpack, name, target)
-        return _list_in(_make(target, made_from, fill))
+        files = SOURCES.get(name, {"archive": (0, "")})
+        hashes = {file: sha256 for file, (_, sha256) in files.items()}
+        fill = partial(_download_and_unpack, name, files, target)
+        known = hashes if all(hashes.values()) else None
+        return _list_in(_make(target, known, fill))
     path = Path(name).expanduser()
     if path.suffix.lower() == ".csv" and path.is_file():
         return path
@@ -112,8 +118,8 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
             "folder or an archive of the photographs; save a table as CSV, "
             "with the columns path and label."
         )
-    made_from = {archive.name: sha256_of(archive) for archive in archives}
-    return _list_in(_make(target, made_from, partial(_unpack, archives)))
+    fill = partial(_unpack, archives)
+    return _list_in(_make(target, _hashes(archives), fill))
 
 
 def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
@@ -125,7 +131,7 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
 
     Returns:
         `data_dir/<name>`; for a path or an address the name is its stem and
-        the first digits of a hash of it. Nothing is created.
+        the first digits of its hash.
 
     Raises:
         ValueError: If it is no name of a dataset, no address and no path.
@@ -156,30 +162,14 @@ def _list_in(folder: Path) -> Path:
     found = []
     for path in (*folder.glob("*.csv"), *folder.glob("*/*.csv")):
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = re.split("[,;]", file.readline(10_000).lower())
-        names = {name.strip(' \r\n"') for name in head}
-        found += [path] if {"path", "label"} <= names else []
+            names = re.split('[,;\\s"]+', file.readline(10_000).lower())
+        found += [path] if {"path", "label"} <= set(names) else []
     return found[0] if len(found) == 1 else folder
 
 
-def _draw(name: str, target: Path) -> Path:
-    from catdog_helpers.data.sample import draw
-
-    # Changed code may draw other pictures: then all are drawn anew.
-    files = [SAMPLE / "draw.py", SAMPLE / "figures.txt"]
-    made_from = {file.name: sha256_of(file) for file in files}
-    fill = draw.draw_sample if name == "sample" else draw.draw_breeds
-    return _make(target, made_from, fill)
-
-
-def _files(name: str) -> dict[str, tuple[int, str]]:
-    """Return size and SHA-256 of each archive, as far as they are known."""
-    return SOURCES.get(name, {"archive": (0, "")})
-
-
-def _download_and_unpack(name: str, target: Path, folder: Path) -> dict:
+def _download_and_unpack(name, files, target: Path, folder: Path) -> dict:
     archives = []
-    for file, (size, sha256) in _files(name).items():
+    for file, (size, sha256) in files.items():
         urls = [place + file for place in PLACES.get(name, ())] or [name]
         path = download(urls, target / file, size=size, sha256=sha256)
         archives.append(path)
@@ -192,15 +182,18 @@ def _download_and_unpack(name: str, target: Path, folder: Path) -> dict:
 def _unpack(archives: list[Path], folder: Path) -> dict[str, str]:
     for archive in archives:
         extract(archive, folder)
-    return {archive.name: sha256_of(archive) for archive in archives}
+    return _hashes(archives)
+
+
+def _hashes(files: list[Path]) -> dict[str, str]:
+    return {file.name: sha256_of(file) for file in files}
 
 
 def _make(target: Path, made_from: dict | None, fill: Callable) -> Path:
     """Fill the folder `images` unless it is complete: whole, or not at all.
 
-    A folder that was there before is set aside, with a warning: nothing is
-    deleted but what was written here. `fill` writes to a temporary folder and
-    may return what the images are made from, if that was not known before.
+    A folder that was there before is set aside, with a warning. `fill` writes
+    to a temporary folder; it may return what the images are made from.
     """
     images = target / "images"
     if _is_complete(images, made_from):  # else no need to write anything
@@ -225,9 +218,9 @@ def _make(target: Path, made_from: dict | None, fill: Callable) -> Path:
 
 def _fill(images: Path, made_from: dict | None, fill: Callable) -> None:
     tag = uuid.uuid4().hex
-    temporary = images.with_name(f".{images.name}.{tag}.tmp")
+    temporary = images.with_name(f".images.{tag}.tmp")
+    temporary.mkdir()
     try:
-        temporary.mkdir()
         made_from = fill(temporary) or made_from
         marker = {"made_from": made_from} | _count(temporary)
         write_json(temporary / MARKER, marker)
@@ -235,7 +228,7 @@ def _fill(images: Path, made_from: dict | None, fill: Callable) -> None:
             aside = images.rename(f"{images}-{tag[:8]}")
             warnings.warn(
                 f"{images} was not as it is made here: set aside as {aside}",
-                stacklevel=5,
+                stacklevel=4,
             )
         temporary.rename(images)
     finally:  # also after Ctrl-C
@@ -252,8 +245,6 @@ def _is_complete(folder: Path, made_from: dict | None) -> bool:
 
 
 def _count(folder: Path) -> dict[str, int]:
-    names = (path.relative_to(folder) for path in folder.rglob("*"))
-    names = (name for name in names if not any(map(is_clutter, name.parts)))
-    paths = [path for path in map(folder.joinpath, names) if path.is_file()]
-    n_bytes = sum(path.stat().st_size for path in paths)
-    return {"files": len(paths), "bytes": n_bytes}
+    files = [path for path, _ in walk(folder) if os.path.isfile(path)]
+    sizes = list(map(os.path.getsize, files))
+    return {"files": len(sizes), "bytes": sum(sizes)}

@@ -141,17 +141,6 @@ def test_copies_odd_files_and_other_labels_are_reported(odd_folder, tmp_path):
     }
 
 
-def test_what_an_earlier_version_prepared_gets_the_new_columns(
-    odd_folder, tmp_path, monkeypatch
-):
-    _, expected = prepare(odd_folder, tmp_path / "data", 32)
-    table = tmp_path / "data" / "prepared_32px" / "manifest.csv"
-    write_manifest(expected.drop(columns="duplicate").assign(group=0), table)
-    monkeypatch.setattr(module, "decode_one", None)
-    _, manifest = prepare(odd_folder, tmp_path / "data", 32)
-    pd.testing.assert_frame_equal(manifest, expected)
-
-
 def test_nothing_in_the_folder_changes(odd_folder, tmp_path):
     before = contents(odd_folder)
     prepare(odd_folder, tmp_path / "data", 32)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from catdog_helpers.data.manifest import why_left_out
 from catdog_helpers.data.splits import (
     SPLITS,
     split,
     split_rows,
     split_sha256,
 )
-from catdog_helpers.data.usable import usable_rows
 
 
 def sha256(text: str) -> str:
@@ -140,7 +140,7 @@ def test_only_sound_unambiguous_images_are_used_and_identical_ones_once():
     manifest.loc[0, "status"] = "rejected"
     manifest.loc[2, ["sha256", "group"]] = manifest.loc[1, ["sha256", "group"]]
     manifest.loc[13, "group"] = 4  # a copy of an "a" among the "b"
-    usable = usable_rows(manifest)
+    usable = why_left_out(manifest) == ""
     assert np.flatnonzero(~usable).tolist() == [0, 2, 4, 13]
     result = split(manifest)
     assert (result.split == "").to_numpy().nonzero()[0].tolist() == [
@@ -294,7 +294,7 @@ def test_a_scene_that_cannot_be_split_is_the_reason_given():
 def test_only_duplicates_are_evidence_of_a_wrong_label():
     manifest = scene()
     manifest.loc[[0, 31], "duplicate"] = 0
-    assert np.flatnonzero(~usable_rows(manifest)).tolist() == [0, 31]
+    assert np.flatnonzero(~(why_left_out(manifest) == "")).tolist() == [0, 31]
 
 
 @pytest.mark.parametrize(
