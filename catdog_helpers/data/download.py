@@ -1,4 +1,4 @@
-"""Download a file on a bad line: resumed, retried, verified, then renamed."""
+"""Download a file: resumed, tried again, verified, then renamed."""
 
 import re
 import time
@@ -121,7 +121,7 @@ def _download(url: str, part: Path, size, sha256: str) -> None:
 def _request(url: str, part: Path, size: int | None) -> None:
     """Ask once for what `part` lacks, and append what comes."""
     tag, have = _tag(part), _length(part)
-    source, _, version = _read(tag).partition(" ")
+    source, _, version = _read(tag).partition("\n")
     headers = {"Accept-Encoding": "identity"}
     if have and version and source == url:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
@@ -144,7 +144,7 @@ def _request(url: str, part: Path, size: int | None) -> None:
             # In this order, a kill leaves no part with another's tag.
             tag.unlink(missing_ok=True)
             part.write_bytes(b"")
-            tag.write_text(f"{url} {_version(response)}", encoding="utf-8")
+            tag.write_text(f"{url}\n{_version(response)}", encoding="utf-8")
         require_space(part.parent, 2 * left)  # it is unpacked as well
         _append(chunks, part, size or (left and _length(part) + left))
 

@@ -69,7 +69,7 @@ MARKER = ".complete.json"  # in a finished folder: made from what, how much
 
 
 def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
-    """Return a folder with the images of a dataset; get them if need be.
+    """Return a folder with the images of a dataset, downloaded if necessary.
 
     After a kill the next call goes on. A local folder is used where it is.
 

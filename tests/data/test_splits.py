@@ -9,12 +9,7 @@ import pandas as pd
 import pytest
 
 from catdog_helpers.data.manifest import why_left_out
-from catdog_helpers.data.splits import (
-    SPLITS,
-    split,
-    split_rows,
-    split_sha256,
-)
+from catdog_helpers.data.splits import SPLITS, split, split_rows, split_sha256
 
 
 def sha256(text: str) -> str:
