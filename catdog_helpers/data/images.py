@@ -78,7 +78,7 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         image = _open(data, kind)
     except Refused:
         raise
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, SyntaxError):
         raise ValueError(_why_no_image(data, kind)) from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"too large: {error}") from None
