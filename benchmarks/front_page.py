@@ -14,52 +14,31 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from benchmarks.record import RESULTS, ROOT, conditions, write_into
+from benchmarks.record import (
+    RESULTS,
+    ROOT,
+    accuracy_cells,
+    conditions,
+    markdown,
+    of_series,
+    seconds_of,
+    write_into,
+)
 from catdog_helpers.plots import METHOD_COLORS
-from catdog_helpers.results import METHODS, display_name
+from catdog_helpers.results import display_name
 
-COLUMNS = ["training images", "test accuracy"]
 PICTURE = ROOT / "docs" / "front_page.png"
 
 
-def of_series(record: dict) -> list[dict]:
-    """Return the results of the three methods of the series, in order."""
-    results = {result["method"]: result for result in record["results"]}
-    return [results[method] for method in METHODS]
-
-
 def to_table(record: dict) -> str:
-    """Format the three methods of a record, with their conditions.
-
-    Args:
-        record: What `benchmarks.record.record_run` returned.
-
-    Returns:
-        Markdown.
-    """
-    lines = [
-        "| method | test accuracy | 95 % interval | seconds |",
-        "| --- | --- | --- | --- |",
-    ]
-    for result in of_series(record):
-        low, high = result["test_interval"]
-        seconds = result["seconds_before"] + result["train_seconds"]
-        lines.append(
-            f"| {display_name(result)} | {result['test_accuracy']:.3f} | "
-            f"{low:.3f} to {high:.3f} | {seconds:,.0f} |"
-        )
-    return "\n".join([*lines, "", conditions(record)])
+    """Format the three methods of a record, with their conditions."""
+    columns = "method | test accuracy | 95 % interval | seconds"
+    rows = [[*accuracy_cells(r, 3), seconds_of(r)] for r in of_series(record)]
+    return f"{markdown(columns, rows)}\n\n{conditions(record)}"
 
 
 def to_sentence(record: dict) -> str:
-    """Say in short what transfer learning bought in a record.
-
-    Args:
-        record: What `benchmarks.record.record_run` returned.
-
-    Returns:
-        Two sentences, about the fewest photographs of the curve.
-    """
+    """Say in short what transfer learning bought in a record."""
     curves = pd.DataFrame(record["curves"])
     mine = curves[curves["method"] == "bottleneck features"]
     mine = mine[~mine["longer"]]
@@ -77,62 +56,49 @@ def to_sentence(record: dict) -> str:
 
 
 def draw(record: dict) -> plt.Figure:
-    """Draw what the front page shows: two panels, 1,600 pixels wide.
-
-    Args:
-        record: What `benchmarks.record.record_run` returned.
-
-    Returns:
-        The figure.
-    """
+    """Draw what the front page shows: two panels, 1,600 pixels wide."""
     plt.rcParams["font.size"] = 19
     fig, (left, right) = plt.subplots(
         1, 2, figsize=(16, 7), layout="constrained"
     )
-    curves = pd.DataFrame(record["curves"])
-    for name, rows in curves[~curves["longer"]].groupby("method", sort=False):
-        seeds = rows.groupby("training images")["test accuracy"]
-        band = seeds.agg(["min", "max", "mean"])
-        color = METHOD_COLORS[name]
-        left.plot(band.index, band["mean"], "o-", lw=4, ms=9, color=color)
-        left.fill_between(
-            band.index, band["min"], band["max"], color=color, alpha=0.2
-        )
-    for result in of_series(record):
-        name, history = display_name(result), result["history"]
-        epochs = range(1, len(history["val_accuracy"]) + 1)
-        right.plot(
-            epochs,
-            history["val_accuracy"],
-            lw=4,
-            color=METHOD_COLORS[name],
-            label=name,
-        )
-    stars = curves[curves["longer"]].set_index("method")
-    for name, star in stars.iterrows():
-        left.plot(
-            *star[COLUMNS], "*", ms=24, mec="white", color=METHOD_COLORS[name]
-        )
-    sizes = sorted(curves["training images"].unique())
-    left.set_xscale("log")
-    left.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=40)
-    left.minorticks_off()
-    left.set(
-        xlabel="training photographs", ylabel="test accuracy", ylim=(0.5, 1)
-    )
-    left.set_title("lines: short training, stars: notebooks 2 to 4")
-    right.set(
-        xlabel="epochs of training",
-        ylabel="validation accuracy",
-        ylim=(0.5, 1),
-    )
-    n_train = of_series(record)[0]["n_train"]
-    right.set_title(f"notebooks 2 to 4, {n_train:,} photographs")
-    right.legend(loc="lower right", frameon=False)
+    _draw_curves(pd.DataFrame(record["curves"]), left)
+    _draw_training(of_series(record), right)
     for ax in (left, right):
+        ax.set_ylim(0.5, 1)
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     return fig
+
+
+def _draw_curves(curves: pd.DataFrame, ax) -> None:
+    """Draw accuracy by the number of photographs."""
+    for name, rows in curves[~curves["longer"]].groupby("method", sort=False):
+        seeds = rows.groupby("training images")["test accuracy"]
+        low, mean, high = seeds.min(), seeds.mean(), seeds.max()
+        color = METHOD_COLORS[name]
+        ax.plot(mean.index, mean, "o-", lw=4, ms=9, color=color)
+        ax.fill_between(mean.index, low, high, color=color, alpha=0.2)
+    for star in curves[curves["longer"]].to_dict("records"):
+        place = star["training images"], star["test accuracy"]
+        color = METHOD_COLORS[star["method"]]
+        ax.plot(*place, "*", ms=24, mec="white", color=color)
+    sizes = sorted(curves["training images"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=40)
+    ax.minorticks_off()
+    ax.set(xlabel="training photographs", ylabel="test accuracy")
+    ax.set_title("lines: short training, stars: notebooks 2 to 4")
+
+
+def _draw_training(results: list[dict], ax) -> None:
+    """Draw validation accuracy by epoch."""
+    for result in results:
+        name, accuracy = display_name(result), result["history"]["val_accuracy"]
+        epochs = range(1, len(accuracy) + 1)
+        ax.plot(epochs, accuracy, lw=4, color=METHOD_COLORS[name], label=name)
+    ax.set(xlabel="epochs of training", ylabel="validation accuracy")
+    ax.set_title(f"notebooks 2 to 4, {results[0]['n_train']:,} photographs")
+    ax.legend(loc="lower right", frameon=False)
 
 
 def main() -> None:

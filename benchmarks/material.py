@@ -1,12 +1,15 @@
 """What is measured on: real photographs beside the checkout, or drawings."""
 
+import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 import catdog_helpers as ch
 from catdog_helpers.data.sample.draw import draw_sample
+from catdog_helpers.saving import save_model
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -40,6 +43,12 @@ def dataset() -> str:
     return str(SHARED / "data/petimages_200px.zip") if is_real() else "sample"
 
 
+def prepared(work: Path, image_size: int):
+    """Prepare the larger set; return its images and its manifest."""
+    folder = ch.dataset_dir(dataset(), work / "data")
+    return ch.prepare(many(work), folder, image_size)
+
+
 def load_base(image_size: int):
     """Load the base with weights that were learned, for this material."""
     base, weights = "sample", "imagenet"
@@ -48,11 +57,23 @@ def load_base(image_size: int):
     return base, ch.load_base(base, weights, image_size=image_size)
 
 
-def prepared(work: Path, image_size: int, *, train: int, rest: int):
-    """Prepare the larger set and split it."""
-    folder = ch.dataset_dir(dataset(), work / "data")
-    images, manifest = ch.prepare(many(work), folder, image_size)
-    return images, ch.split(manifest, train=train, validation=rest, test=rest)
+def save_a_model(work: Path, side: int):
+    """Save a base with an untrained head: its speed is that of a trained."""
+    _, base_model = load_base(side)
+    model = ch.join(
+        base_model, ch.build_head((base_model.output_shape[-1],), 2)
+    )
+    model.name = base_model.name
+    path = work / "predict.keras"
+    card = {"class_names": ["cat", "dog"], "image_size": side}
+    save_model(model, path, card)
+    return path, model
+
+
+def import_tools():
+    """Import what runs the notebooks, which is in no package."""
+    sys.path.append(str(ROOT / "tools"))
+    return import_module("dials"), import_module("run")
 
 
 def _unpack(folder: Path, n: int):

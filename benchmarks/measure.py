@@ -1,4 +1,4 @@
-"""Measure two things in turn: seconds, ratios, and the memory each takes."""
+"""Measure things in turn: seconds, ratios, and the memory that each takes."""
 
 import resource
 import statistics
@@ -11,54 +11,49 @@ from pathlib import Path
 STATUS = Path("/proc/self/status")
 
 
-def alternate(
-    sides: dict[str, Callable[[], float | None]], rounds: int
-) -> dict[str, dict]:
+def alternate(sides: dict[str, Callable], rounds: int) -> dict[str, dict]:
     """Run several things in turn: a, b, a, b, …
 
-    What disturbs the machine then disturbs all of them alike.
-
-    Args:
-        sides: By name, what to run. What one returns, if anything, are the
-            seconds that count; else those that the call took do.
-        rounds: How often each is run.
-
-    Returns:
-        By name: `seconds`, one number a round, and `peak_mb`, the greatest
-        memory while it ran (see `Peak`).
+    What disturbs the machine then disturbs all of them alike. If a side
+    returns something, that is the seconds and the MB that count, either of
+    them or None. By name: `seconds` and `peak_mb`, one number a round.
     """
-    found = {name: {"seconds": [], "peak_mb": 0.0} for name in sides}
+    found = {name: {"seconds": [], "peak_mb": []} for name in sides}
     for number in range(1, rounds + 1):
         for name, run in sides.items():
             with Peak() as peak:
                 start = time.perf_counter()
-                own = run()
-                seconds = time.perf_counter() - start if own is None else own
-            side = found[name]
-            side["seconds"].append(seconds)
-            side["peak_mb"] = max(side["peak_mb"], peak.megabytes)
+                own_seconds, own_mb = run() or (None, None)
+                took = time.perf_counter() - start
+            seconds = took if own_seconds is None else own_seconds
+            found[name]["seconds"].append(seconds)
+            found[name]["peak_mb"].append(own_mb or peak.megabytes)
             print(
                 f"round {number}/{rounds}  {name} {seconds:.3g} s", flush=True
             )
     return found
 
 
-def to_ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
-    """Compare seconds round by round.
+def to_row(
+    name: str, floor: float | None, ours: dict, theirs: dict, **more
+) -> dict:
+    """Compare two sides that `alternate` measured, as a row of the table.
 
-    Args:
-        ours: Seconds, one number a round.
-        theirs: Likewise, from the same rounds.
-
-    Returns:
-        `ratio`, the median over the rounds of theirs / ours (above 1: ours is
-        faster), and `low` and `high`, the least and the greatest of them.
+    `ratio` is the median over the rounds of theirs / ours (above 1: ours is
+    faster), and `low` and `high` are the least and the greatest of them.
     """
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    pairs = zip(ours["seconds"], theirs["seconds"], strict=True)
+    ratios = [b / a for a, b in pairs]
     return {
+        "row": name,
+        "floor": floor,
         "ratio": statistics.median(ratios),
         "low": min(ratios),
         "high": max(ratios),
+        "rounds": len(ratios),
+        "ours": ours,
+        "theirs": theirs,
+        **more,
     }
 
 
@@ -76,17 +71,17 @@ class Peak:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def _watch(self):
-        while True:
+        done = False
+        while not done:
+            done = self._done.wait(self.every)
             self.megabytes = max(self.megabytes, anonymous_megabytes())
-            if self._done.wait(self.every):
-                return
 
     def __enter__(self):
+        self.megabytes = anonymous_megabytes()
         self._thread.start()
         return self
 
     def __exit__(self, *_):
-        self.megabytes = max(self.megabytes, anonymous_megabytes())
         self._done.set()
         self._thread.join()
 
@@ -99,7 +94,7 @@ def anonymous_megabytes() -> float:
     return int(kilobytes) / 1e3
 
 
-def peak_megabytes() -> float:
+def peak_megabytes(who: int = resource.RUSAGE_SELF) -> float:
     """Return the greatest resident size so far, mapped files included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(who).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

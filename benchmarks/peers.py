@@ -6,14 +6,13 @@ import tensorflow as tf
 from keras import layers
 
 
-def decode_in_a_loop(paths, image_size: int, interpolation: str) -> np.ndarray:
+def decode_in_a_loop(paths, image_size: int, interpolation: str) -> None:
     """Read photographs as tutorials do, one after the other."""
     images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
     for i, path in enumerate(paths):
         side = (image_size, image_size)
         image = keras.utils.load_img(path, "rgb", side, interpolation)
         images[i] = keras.utils.img_to_array(image)
-    return images
 
 
 def directory_batches(folder, image_size: int):

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -37,15 +38,7 @@ CURVES = ("accuracy", "val_accuracy", "loss", "val_loss", "seconds")
 
 
 def record_run(out: Path) -> dict:
-    """Gather what a run measured, and on what.
-
-    Args:
-        out: Directory of the run.
-
-    Returns:
-        `date`, `machine`, the content of each `results/<method>.json`, and,
-        of notebooks 06, 07 and 11, `curves`, `pairs` and `pitfalls`.
-    """
+    """Gather what a run measured, and on what: its results, its tables."""
     results = list(ch.load_results(out).values())
     for result in results:
         result["dataset"] = Path(result["dataset"]).name
@@ -59,19 +52,18 @@ def record_run(out: Path) -> dict:
     return record
 
 
+def markdown(columns: str, rows: Iterable[Iterable[str]]) -> str:
+    """Format a table: the names of its columns, and the cells of each row."""
+    dashes = ["---"] * (1 + columns.count(" | "))
+    lines = [columns, *(" | ".join(cells) for cells in [dashes, *rows])]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
 def to_table(record: dict) -> str:
-    """Format a record as its page shows it.
-
-    Args:
-        record: What `record_run` returned.
-
-    Returns:
-        Markdown: the scoreboard and its conditions, and what notebooks 06,
-        07 and 11 found.
-    """
-    lines = [*_scoreboard(record), "", conditions(record)]
+    """Format a record as its page shows it."""
+    parts = [_scoreboard(record), conditions(record)]
     if "pairs" in record:
-        lines += ["", *_pairs(record["pairs"])]
+        parts.append(_pairs(record["pairs"]))
     if "curves" in record:
         result = record["results"][0]
         sentence = ch.study.sum_up_curves(
@@ -81,34 +73,53 @@ def to_table(record: dict) -> str:
             n_classes=len(result["class_names"]),
             n_test=result["n_test"],
         )
-        lines += ["", sentence]
+        parts.append(sentence)
     if "pitfalls" in record:
-        lines += ["", *_pitfalls(record["pitfalls"])]
-    return "\n".join(lines)
+        parts.append(_pitfalls(record["pitfalls"]))
+    return "\n\n".join(parts)
 
 
-def _scoreboard(record: dict) -> list[str]:
-    lines = [
-        "| method | test accuracy | 95 % interval | log loss | calibration "
-        "error | weights trained | seconds | MB | ms a photograph |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+def of_series(record: dict) -> list[dict]:
+    """Return the results of the three methods of the series, in order."""
+    return [r for r in record["results"] if r["method"] in METHODS]
+
+
+def accuracy_cells(result: dict, digits: int) -> list[str]:
+    """Return a method's name, its test accuracy, and the interval of that."""
+    low, high = result["test_interval"]
+    return [
+        ch.display_name(result),
+        f"{result['test_accuracy']:.{digits}f}",
+        f"{low:.{digits}f} to {high:.{digits}f}",
     ]
-    for result in record["results"]:
-        low, high = result["test_interval"]
-        seconds = result["seconds_before"] + result["train_seconds"]
-        lines.append(
-            f"| {ch.display_name(result)} | {result['test_accuracy']:.4f} | "
-            f"{low:.4f} to {high:.4f} | {result['test_log_loss']:.3f} | "
-            f"{result['test_calibration_error']:.3f} | "
-            f"{result['trainable_parameters']:,} | {seconds:,.0f} | "
-            f"{result['file_mb']:.1f} | {result['milliseconds']:.1f} |"
-        )
-    return lines
+
+
+def seconds_of(result: dict) -> str:
+    """Return what preparing and training took together."""
+    return f"{result['seconds_before'] + result['train_seconds']:,.0f}"
+
+
+def _scoreboard(record: dict) -> str:
+    columns = "method | test accuracy | 95 % interval | log loss | "
+    columns += "calibration error | weights trained | seconds | MB | "
+    rows = [
+        [
+            *accuracy_cells(result, 4),
+            f"{result['test_log_loss']:.3f}",
+            f"{result['test_calibration_error']:.3f}",
+            f"{result['trainable_parameters']:,}",
+            seconds_of(result),
+            f"{result['file_mb']:.1f}",
+            f"{result['milliseconds']:.1f}",
+        ]
+        for result in record["results"]
+    ]
+    return markdown(columns + "ms a photograph", rows)
 
 
 def conditions(record: dict) -> str:
     """Say on what data, with which base and where a record was made."""
-    last = [r for r in record["results"] if r["method"] in METHODS][-1]
+    last = of_series(record)[-1]
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
     versions = ", ".join(
         f"{names[p]} {v}" for p, v in last["versions"].items() if p in names
@@ -124,48 +135,39 @@ def conditions(record: dict) -> str:
     )
 
 
-def _pairs(pairs: list[dict]) -> list[str]:
-    lines = [
-        "| on the same test images | only the first right | only the second "
-        "right | p (McNemar, Holm) |",
-        "| --- | --- | --- | --- |",
-    ]
-    return lines + [
-        f"| {pair['first']}, {pair['second']} | {pair['only first right']} | "
-        f"{pair['only second right']} | {pair['p (Holm)']:.2g} |"
+def _pairs(pairs: list[dict]) -> str:
+    columns = "on the same test images | only the first right | "
+    columns += "only the second right | p (McNemar, Holm)"
+    rows = [
+        [
+            f"{pair['first']}, {pair['second']}",
+            f"{pair['only first right']}",
+            f"{pair['only second right']}",
+            f"{pair['p (Holm)']:.2g}",
+        ]
         for pair in pairs
     ]
+    return markdown(columns, rows)
 
 
-def _pitfalls(pitfalls: list[dict]) -> list[str]:
-    lines = [
-        "| what was done (notebook 11) | test accuracy | points lost, against "
-        "its right way | 95 % interval |",
-        "| --- | --- | --- | --- |",
-    ]
+def _pitfalls(pitfalls: list[dict]) -> str:
+    columns = "what was done (notebook 11) | test accuracy | points lost, "
+    columns += "against its right way | 95 % interval"
+    rows = []
     for row in pitfalls:
-        lost = " |  |"
+        lost = ["", ""]
         if row["instead of"]:
             low, high = row["lost, low"], row["lost, high"]
-            lost = f"{row['points lost']:.1f} | {low:.1f} to {high:.1f} |"
-        lines.append(f"| {row['what']} | {row['test accuracy']:.4f} | {lost}")
-    return lines
+            lost = [f"{row['points lost']:.1f}", f"{low:.1f} to {high:.1f}"]
+        rows.append([row["what"], f"{row['test accuracy']:.4f}", *lost])
+    return markdown(columns, rows)
 
 
 def to_figure(record: dict):
-    """Draw the curves, side by side, and what depends on the data's size.
-
-    Args:
-        record: What `record_run` returned.
-
-    Returns:
-        The figure: accuracy by epoch and by seconds, the methods' test
-        accuracies, and, if notebook 07 has run, accuracy by training images.
-    """
-    series = [r for r in record["results"] if r["method"] in METHODS]
+    """Draw the curves, side by side, and what depends on the data's size."""
     fig, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
     histories = {}
-    for result in series:
+    for result in of_series(record):
         history = {k: result["history"][k] for k in CURVES}
         before = result["seconds_before"]
         history["seconds"] = [before + s for s in history["seconds"]]
@@ -182,16 +184,7 @@ def to_figure(record: dict):
 
 
 def write_into(readme: str, name: str, table: str) -> str:
-    """Replace the table between the comments of that name.
-
-    Args:
-        readme: Text of a page with `<!-- NAME -->` … `<!-- /NAME -->`.
-        name: Of the record.
-        table: What stands between them afterwards.
-
-    Returns:
-        The text.
-    """
+    """Replace the table between the comments of that name."""
     pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
     text, found = re.subn(
         pattern, lambda m: f"{m[1]}{table}\n{m[2]}", readme, flags=re.DOTALL
@@ -206,46 +199,30 @@ def write_into(readme: str, name: str, table: str) -> str:
 
 def today_and_here() -> dict:
     """Return the date and the machine that a record was made on."""
+    cpu = Path("/proc/cpuinfo")
+    text = cpu.read_text() if cpu.is_file() else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    cores = f"{os.cpu_count()} CPU cores ({model[1] if model else 'unknown'})"
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} CPU cores, no GPU, {platform.machine()}, "
+        "machine": f"{cores}, no GPU, {platform.machine()}, "
         f"Python {platform.python_version()}",
     }
 
 
-def save_record(record: dict, name: str, table: str) -> str:
-    """Write a record, and what its page says of it.
-
-    Args:
-        record: What was measured.
-        name: What to call it.
-        table: Of the record, in Markdown.
-
-    Returns:
-        The table.
-    """
-    RESULTS.mkdir(exist_ok=True)
+def save_record(
+    record: dict, name: str, table: str, figure=None, folder: Path = RESULTS
+) -> None:
+    """Write a record and its plot, and, if it is to stay, into its page."""
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, ensure_ascii=False)
-    (RESULTS / f"{name}.json").write_text(f"{text}\n", "utf-8")
-    page = ROOT / "docs" / PAGES.get(name, "results.md")
-    text = write_into(page.read_text("utf-8"), name, table)
-    page.write_text(text, "utf-8")
-    return table
-
-
-def save_run(record: dict, name: str) -> str:
-    """Write a run's record, its plot, and its part of the page.
-
-    Args:
-        record: What `record_run` returned.
-        name: What to call it.
-
-    Returns:
-        What the page says of it.
-    """
-    table = save_record(record, name, to_table(record))
-    to_figure(record).savefig(RESULTS / f"{name}.png", dpi=80)
-    return table
+    (folder / f"{name}.json").write_text(f"{text}\n", "utf-8")
+    if figure:
+        figure.savefig(folder / f"{name}.png", dpi=80)
+    if folder == RESULTS:
+        page = ROOT / "docs" / PAGES.get(name, "results.md")
+        text = write_into(page.read_text("utf-8"), name, table)
+        page.write_text(text, "utf-8")
 
 
 def main() -> None:
@@ -254,7 +231,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("name")
     options = parser.parse_args()
-    print(save_run(record_run(options.out), options.name))
+    record = record_run(options.out)
+    save_record(record, options.name, to_table(record), to_figure(record))
+    print(to_table(record))
 
 
 if __name__ == "__main__":

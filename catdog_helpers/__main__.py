@@ -4,7 +4,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from catdog_helpers.deploy.formats import FILES
 from catdog_helpers.machine.failures import one_line
 from catdog_helpers.machine.files import read_json
 
-STATUS = """\
+EPILOG = """\
+examples:
+  {program} predict --csv answers.csv --sort sorted \\
+      --model runs/sample/models/fine_tuned.keras ~/pictures
+  {program} export --format web --to page \\
+      --model runs/sample/models/fine_tuned.keras
+
 exit status:
   0    all went well
   1    a photograph could not be read, or there was none
@@ -33,15 +39,6 @@ alone."""
 EXPORT = """\
 Write a model for use without Keras, and compare it with the model on test
 images of its run: a file that answers differently is not kept."""
-EXAMPLES = """\
-examples:
-  {program} predict --csv answers.csv --sort sorted \\
-      --model runs/sample/models/fine_tuned.keras ~/pictures
-  {program} check --model runs/sample/models/fine_tuned.keras ~/new
-  {program} export --format web --to page \\
-      --model runs/sample/models/fine_tuned.keras
-
-"""
 # Keras imports them if they are there, for plots and wrappers that are not
 # needed here: a third of the time of `import keras`.
 NEEDLESS = ("IPython", "matplotlib", "pandas", "sklearn")
@@ -81,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         program = "python -m catdog_helpers"
     make = partial(
         argparse.ArgumentParser,
-        epilog=EXAMPLES.format(program=program) + STATUS,
+        epilog=EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     text = "Use the models that the catdog notebooks have trained."
@@ -92,20 +89,23 @@ def _parser() -> argparse.ArgumentParser:
         dest="command", required=True, parser_class=make
     )
     text = "name what is on photographs"
-    _add_predict(commands.add_parser("predict", help=text, description=PREDICT))
+    predict = commands.add_parser("predict", help=text, description=PREDICT)
     text = "measure a model on new photographs"
     checker = commands.add_parser("check", help=text, description=CHECK)
-    add = checker.add_argument
-    add("--model", required=True, metavar="FILE", help="a .keras file")
-    add("folder", metavar="FOLDER", help="a folder or a zip")
+    checker.add_argument("folder", metavar="FOLDER", help="a folder or a zip")
     text = "write a model for use without Keras"
-    _add_export(commands.add_parser("export", help=text, description=EXPORT))
+    export = commands.add_parser("export", help=text, description=EXPORT)
+    for command in (predict, checker, export):
+        text = "a .keras file"
+        command.add_argument(
+            "--model", required=True, metavar="FILE", help=text
+        )
+    _add_predict(predict.add_argument)
+    _add_export(export.add_argument)
     return parser
 
 
-def _add_predict(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--model", required=True, metavar="FILE", help="a .keras file")
+def _add_predict(add: Callable) -> None:
     text = "write a table, or go on with the one that is there"
     add("--csv", type=Path, metavar="FILE", help=text)
     text = "copy the photographs to this folder, by verdict"
@@ -118,9 +118,7 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     add("sources", nargs="+", metavar="SOURCE", help=text)
 
 
-def _add_export(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--model", required=True, metavar="FILE", help="a .keras file")
+def _add_export(add: Callable) -> None:
     add("--format", required=True, choices=FILES)
     add("--to", required=True, type=Path, metavar="FOLDER")
     text = "litert: 8 bits, calibrated on the run's training images"

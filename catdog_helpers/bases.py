@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from catdog_helpers.machine.failures import first_line
 from catdog_helpers.machine.networks import read_keras, with_resizing
-from catdog_helpers.machine.presets import load_preset
+from catdog_helpers.machine.presets import HUB, load_preset
 
 SAMPLE_BASE = Path(__file__).parent / "data/sample/narrow_vgg16.keras"
-HUB = "hub:"  # before the name of a preset of KerasHub
 DEFAULT_SIZE = 192  # pixels, for a saved base that takes images of any size
 
 
@@ -19,28 +18,23 @@ class Base(NamedTuple):
     module: str  # of keras.applications; has the base's preprocess_input
     image_size: int  # a good side in pixels for cats and dogs
     cut: str  # layer whose output the opened part starts from
-    licence: str  # of the weights, as their authors state it
 
-
-CC = "Creative Commons Attribution (VGG, University of Oxford)"
-MIT, GOOGLE = "MIT License", "Apache License 2.0 (Google)"
-KERAS, META = f"{MIT} (Keras)", f"{MIT} (Meta)"
 
 # The last block (or stage) lies behind the cut. ".input" is used where the
 # layer before the cut has no fixed name.
 BASES = {
-    "VGG16": Base("vgg16", 150, "block4_pool", CC),
-    "VGG19": Base("vgg19", 150, "block4_pool", CC),
-    "ResNet50": Base("resnet", 192, "conv4_block6_out", f"{MIT} (Kaiming He)"),
-    "InceptionV3": Base("inception_v3", 192, "mixed7", GOOGLE),
-    "Xception": Base("xception", 192, "block14_sepconv1.input", KERAS),
-    "MobileNetV2": Base("mobilenet_v2", 192, "block_12_add", GOOGLE),
-    "EfficientNetV2B0": Base("efficientnet_v2", 192, "block5e_add", GOOGLE),
+    "VGG16": Base("vgg16", 150, "block4_pool"),
+    "VGG19": Base("vgg19", 150, "block4_pool"),
+    "ResNet50": Base("resnet", 192, "conv4_block6_out"),
+    "InceptionV3": Base("inception_v3", 192, "mixed7"),
+    "Xception": Base("xception", 192, "block14_sepconv1.input"),
+    "MobileNetV2": Base("mobilenet_v2", 192, "block_12_add"),
+    "EfficientNetV2B0": Base("efficientnet_v2", 192, "block5e_add"),
     "ConvNeXtTiny": Base(
-        "convnext", 192, "convnext_tiny_downsampling_block_2.input", META
+        "convnext", 192, "convnext_tiny_downsampling_block_2.input"
     ),
     # VGG16 at one eighth of its width, trained on drawings: for the sample
-    "sample": Base("", 96, "block4_pool", f"{MIT} (drawings, by this project)"),
+    "sample": Base("", 96, "block4_pool"),
 }
 
 
@@ -85,8 +79,7 @@ def load_base(
         image_size = image_size or BASES[str(base)].image_size
         model = _build(str(base), weights, resolution or image_size)
     elif str(base).startswith(HUB):
-        preset = str(base).removeprefix(HUB)
-        model = load_preset(preset, resolution, random=weights is None)
+        model = load_preset(str(base), resolution, random=weights is None)
         resolution = model.input_shape[1] or resolution
         image_size = image_size or resolution
     elif path.suffix == ".keras":

@@ -13,13 +13,16 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from catdog_helpers.data.manifest import provenance
-from catdog_helpers.machine.devices import n_devices, use_devices
+from catdog_helpers.machine.devices import (
+    devices_told,
+    n_devices,
+    on_devices,
+    use_devices,
+)
 from catdog_helpers.machine.engine import (
-    OPENVINO,
     choices,
     choose,
     figures,
-    for_training,
     open_engine,
 )
 from catdog_helpers.machine.failures import explain_memory
@@ -78,16 +81,10 @@ def extract_features(
             too large for `dtype`, or all are too small.
         OSError: If the disk is too full.
     """
-    if getattr(images, "filename", None) is None:
-        raise ValueError(
-            "images must be the array that `prepare` returned, not a "
-            "rescaled copy: the base does its own preprocessing. Received: "
-            f"{images.dtype} from {images.min():.3g} to {images.max():.3g}"
-        )
+    same = _parts(model, images, rows) | {"mirrored": mirrored}
     folder = Path(images.filename).parent
     folder = folder if folder.name == "features" else folder / "features"
     folder.mkdir(exist_ok=True)
-    same = _parts(model, images, rows) | {"mirrored": mirrored}
     place = partial(_place, folder, name, same, dtype)
     x = images[rows[:batch_size]].astype(np.float32)
     stored = [option for option in choices() if place(option)[0].is_file()]
@@ -102,15 +99,13 @@ def extract_features(
             bar += _changed(folder, name, parts)
             with replacing(path) as new, explain_memory(batch_size):
                 with same_random_state():
-                    fast = model
-                    if precision != OPENVINO:
-                        fast = for_training(model, precision)
+                    fast = on_devices(model, devices_told())
                     run = open_engine(fast, precision, x)
                 batches = _batches(images, rows, batch_size, bar, mirrored)
                 _run(model, run, images, batches, rows, new, dtype)
                 seconds = time.perf_counter() - start
                 record = {"key": _key(parts), "parts": parts}
-                record |= {"seconds": seconds}
+                record["seconds"] = seconds
                 write_json(path.with_suffix(".json"), record)
             backup(folder.parents[2])
     return np.load(path, mmap_mode="r")

@@ -17,6 +17,7 @@ from catdog_helpers.machine.networks import (
     read_member,
     weights_sha256,
 )
+from catdog_helpers.uncertainty import MEASURED
 
 # What `read_image` returns and every model here takes
 PREPROCESSING = f"read_image {DECODER}: RGB in [0, 255], squared, bicubic"
@@ -133,14 +134,14 @@ def load_uncertainty(
     place, data = _read_part(Path(path), ".npz")
     if hashlib.sha256(data).hexdigest() != card["uncertainty_sha256"]:
         raise ValueError(f"{place} and its model's card do not belong together")
-    names = ("components", "temperature", "threshold")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
+            return {name: arrays[name] for name in MEASURED}
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = first_line(error)
         raise ValueError(
-            f"{place} is damaged ({reason}): train again"
+            f"{place} is damaged or of an earlier version ({reason}): train "
+            "again"
         ) from None
 
 

@@ -1,13 +1,16 @@
 """What all tests share."""
 
+import io
 import os
 import signal
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from catdog_helpers.__main__ import main
 from catdog_helpers.machine.backend import use_backend
 
 # Before matplotlib is first imported
@@ -24,7 +27,6 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 BACKEND = {
     "backend",
     "batches",
-    "build_cnn",
     "checkpoint",
     "costs",
     "data_size",
@@ -60,11 +62,40 @@ def shared() -> Path:
     return SHARED
 
 
+def run_command(*arguments) -> tuple[int, list[str], str]:
+    """Run `catdog`; return its status, the lines it printed, its errors."""
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        status = main(list(map(str, arguments)))
+    return status, out.getvalue().splitlines(), error.getvalue()
+
+
+def refused(error: type, match: str, function, *arguments, **options) -> str:
+    """Return the message of an error, which must be one line."""
+    with pytest.raises(error, match=match) as caught:
+        function(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 def picture(seed: int, side: int = 40) -> np.ndarray:
     """Return soft blobs of random colours: no two seeds look alike."""
     rng = np.random.default_rng(seed)
     blobs = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype="uint8"))
     return np.asarray(blobs.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def pixels(n: int, side: int, dtype: str = "float32") -> np.ndarray:
+    """Return random images, always the same."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, side, side, 3)).astype(dtype)
+
+
+def answer(model, x) -> np.ndarray:
+    """Run a model without the seconds that compiling it would take."""
+    import keras
+
+    return keras.ops.convert_to_numpy(model(x, training=False))
 
 
 @pytest.fixture
@@ -96,24 +127,40 @@ def run_dir(tmp_path, photographs) -> Path:
     return out
 
 
-def save_method(out: Path, method: str, seed: int = 0, **options) -> dict:
-    """Save the result of a small untrained model, as a notebook would."""
+def make_model(seed: int = 0, first: tuple = ()):
+    """Build a small untrained model for the pictures of `run_dir`."""
     import keras
     from keras import layers
 
-    from catdog_helpers.data.runs import load_run
-    from catdog_helpers.evaluation import save_result
-
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((16, 16, 3)),
+            *first,
             layers.Rescaling(1 / 255),
             layers.Flatten(),
             layers.Dense(2, activation="softmax"),
         ]
     )
+
+
+def pictures_to_test(out: Path) -> np.ndarray:
+    """Return the test images of a run, as a model takes them."""
+    from catdog_helpers.data.runs import load_run
+
     run = load_run(out)
-    y = model.predict_on_batch(run.images[run.test].astype("float32"))
-    history = {"loss": [1.0], "val_loss": [1.0], "seconds": [1.5]}
-    return save_result(out, method, model, y, history, **options)
+    return run.images[run.test].astype("float32")
+
+
+HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
+
+
+def save_method(
+    out: Path, method: str = "scratch_cnn", model=None, seed=0, **options
+) -> dict:
+    """Save the result of a small model, as a notebook would."""
+    from catdog_helpers.evaluation import save_result
+
+    model = model or make_model(seed)
+    y = model.predict_on_batch(pictures_to_test(out))
+    return save_result(out, method, model, y, HISTORY, **options)

@@ -56,6 +56,7 @@ def reply(
     chunked=False,
     cut=None,
     pause=0.0,
+    then=None,
 ):
     """Send `body`, or the part that is asked for; `cut` after so many bytes."""
 
@@ -92,6 +93,8 @@ def reply(
             handler.server.stopping.wait(pause)
         if chunked and cut is None:
             handler.wfile.write(b"0\r\n\r\n")
+        if then:  # with the line open
+            then(handler)
 
     return behave
 
@@ -112,18 +115,3 @@ def status(code, **headers):
 def hang(handler):
     """Accept the request and never answer."""
     handler.server.stopping.wait(30)
-
-
-def hang_after(body, n_bytes):
-    """Send the first bytes of `body`, then nothing, with the line open."""
-
-    def behave(handler):
-        handler.send_response(200)
-        handler.send_header("ETag", '"v1"')
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body[:n_bytes])
-        handler.wfile.flush()
-        handler.server.stopping.wait(30)
-
-    return behave

@@ -1,14 +1,19 @@
 """One test set, one scoreboard: figures with their intervals, on one split."""
 
 import json
-import time
 import warnings
 from itertools import product
 
 import keras
 import numpy as np
 import pytest
-from conftest import save_method
+from conftest import (
+    HISTORY,
+    make_model,
+    pictures_to_test,
+    refused,
+)
+from conftest import save_method as save
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -28,9 +33,12 @@ from catdog_helpers.results import (
     to_scores,
 )
 from catdog_helpers.saving import load_model, save_model
-from catdog_helpers.training import TimeHistory
 
-HISTORY = {"loss": [1.0, 0.5], "val_loss": [1.0, 0.6], "seconds": [1.5, 2.5]}
+
+def change(path, **values) -> None:
+    """Change values of a JSON file."""
+    content = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(content | values), "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -61,13 +69,9 @@ def test_score_agrees_with_scikit_learn(n_classes):
     assert measured["test_log_loss"] == pytest.approx(expected, rel=1e-6)
     low, high = measured["test_interval"]
     assert low < measured["test_accuracy"] < high
-    assert "Wilson" in measured["interval_method"]
-    assert "95" in measured["interval_method"]
-
-
-def test_log_loss_of_a_sure_mistake_is_finite():
-    measured = score(np.array([[1.0, 0.0]], "float32"), [1])
-    assert measured["test_log_loss"] == pytest.approx(-np.log(1e-7))
+    assert measured["interval_method"] == "Wilson score, 95 %"
+    sure = score(np.array([[1.0, 0.0]], "float32"), [1])
+    assert sure["test_log_loss"] == pytest.approx(-np.log(1e-7))  # finite
 
 
 @pytest.mark.parametrize(
@@ -91,41 +95,15 @@ def test_calibration_error_of_hand_made_answers(sure, right, error):
     assert found == pytest.approx(error, abs=1e-9)
 
 
-def make_model(seed=0, first=()):
-    keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            *first,
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            layers.Dense(2, activation="softmax"),
-        ]
-    )
-
-
-def held_out(out) -> np.ndarray:
-    """Return the test images of a run."""
-    run = load_run(out)
-    return run.images[run.test].astype("float32")
-
-
-def save(out, method="scratch_cnn", seed=0, first=(), spoil=0.0, **options):
-    model = make_model(seed, first)
-    probabilities = model.predict_on_batch(held_out(out)) + spoil
-    return save_result(out, method, model, probabilities, HISTORY, **options)
-
-
 def test_a_result_holds_all_that_is_needed_to_judge_it(run_dir):
     result = save(run_dir, base="/some/own.keras", weights="/w/mine.h5")
-    info = load_run(run_dir).info
     assert result["method"] == "scratch_cnn"
     assert result["dataset"] == "tiny"
     assert (result["base"], result["weights"]) == ("own.keras", "mine.h5")
     sizes = [result[f"n_{part}"] for part in ("train", "validation", "test")]
     assert sizes == [24, 8, 8]
     assert result["image_size"] == result["resolution"] == 16
-    assert result["split_sha256"] == info["split_sha256"]
+    assert result["split_sha256"] == load_run(run_dir).info["split_sha256"]
     assert result["epochs"] == 2
     assert result["train_seconds"] == 2.5
     assert {"keras", "numpy"} <= set(result["versions"])
@@ -137,7 +115,7 @@ def test_a_result_holds_all_that_is_needed_to_judge_it(run_dir):
 
 def test_a_result_tells_to_what_the_model_enlarges_the_images(run_dir):
     base = keras.Sequential([keras.Input((16, 16, 3)), layers.Resizing(20, 20)])
-    result = save(run_dir, first=[base])
+    result = save(run_dir, model=make_model(first=(base,)))
     assert (result["image_size"], result["resolution"]) == (16, 20)
     assert load_model(run_dir / result["model"])[1]["resolution"] == 20
 
@@ -145,7 +123,7 @@ def test_a_result_tells_to_what_the_model_enlarges_the_images(run_dir):
 def test_a_result_is_measured_on_the_test_images(run_dir):
     result, run = save(run_dir), load_run(run_dir)
     model, card = load_model(run_dir / result["model"])
-    y = model.predict_on_batch(held_out(run_dir))
+    y = model.predict_on_batch(pictures_to_test(run_dir))
     names = run.manifest["class"][run.test]
     truth = [card["class_names"].index(name) for name in names]
     assert result["test_accuracy"] == (y.argmax(axis=1) == truth).mean()
@@ -157,7 +135,7 @@ def test_a_result_is_measured_on_the_test_images(run_dir):
 def test_a_model_that_does_not_repeat_its_figures_is_refused(run_dir, mistake):
     model = make_model()
     model.set_weights([9 * w for w in model.get_weights()])  # sure of itself
-    x = held_out(run_dir)
+    x = pictures_to_test(run_dir)
     if mistake == "raw":
         x = x / 255  # as if preprocessing were not part of the model
     probabilities = model.predict_on_batch(x)
@@ -228,66 +206,52 @@ def test_a_result_with_a_wrong_value_is_left_out_or_can_be_used(run_dir):
     assert left_out == set(good) - free
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        None,
-        b"",
-        b"no array",
-        np.array([{"a": 1}], dtype=object),
-        np.full((7, 2), 0.5),
-        np.full((8, 2), np.nan),
-        np.full((8, 2), 2.0),
-        np.full((8, 2), "a"),
-    ],
-    ids=lambda x: "" if x is None else type(x).__name__,
-)
+SHAPE = (8, 2)
+WRONG_ANSWERS = None, [{"a": 1}], np.full((7, 2), 0.5), np.full(SHAPE, "a")
+WRONG_ANSWERS += np.full(SHAPE, np.nan), np.full(SHAPE, 2.0)
+
+
+@pytest.mark.parametrize("array", WRONG_ANSWERS)
 def test_a_result_without_its_probabilities_is_left_out(run_dir, array):
     save(run_dir)
     path = run_dir / "results" / "scratch_cnn.npy"
-    path.unlink()
-    if isinstance(array, bytes):
-        path.write_bytes(array)
-    elif array is not None:
-        np.save(path, array, allow_pickle=True)
+    path.write_bytes(b"no array")
+    if array is not None:
+        np.save(path, np.array(array), allow_pickle=True)
     with pytest.warns(UserWarning, match="no probabilities of shape"):
         assert load_results(run_dir) == {}
 
 
-def test_the_model_of_another_data_set_is_not_overwritten(run_dir):
+def test_what_is_refused_replaces_nothing(run_dir):
+    """Wrong shapes, a training that diverged, the model of another data set."""
     save(run_dir)
     path = run_dir / "models" / "scratch_cnn.keras"
-    before = path.read_bytes()
-    info = json.loads((run_dir / "dataset.json").read_text())
-    other = json.dumps(info | {"dataset": "another"})
-    (run_dir / "dataset.json").write_text(other)
-    with pytest.raises(ValueError, match="another data set, 'tiny'.*OUT"):
-        save(run_dir, seed=1)
+    before, model = path.read_bytes(), make_model(1)
+    y = np.full((8, 2), 0.5)
+    for probabilities, said in (
+        (np.full((8, 3), 1 / 3), "Received: "),
+        (np.full((8, 1), 1.0), "Received: "),
+        (y[1:], "Received: "),
+        (y + np.nan, "diverged, so lower its learning"),
+    ):
+        answers = model, probabilities, HISTORY
+        refused(ValueError, said, save_result, run_dir, "scratch_cnn", *answers)
+    change(run_dir / "dataset.json", dataset="another")
+    refused(ValueError, "another data set, 'tiny'.*OUT", save, run_dir)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"method": "x"}', '{"a'])
-def test_a_damaged_result_is_left_out_with_its_name(run_dir, text):
+def test_a_damaged_result_is_left_out_with_its_name(run_dir):
+    """So is a copy of one, which does not stand in for it."""
     save(run_dir, "scratch_cnn")
-    save(run_dir, "bottleneck")
-    (run_dir / "results" / "bottleneck.json").write_text(text)
-    with pytest.warns(UserWarning, match="bottleneck.json is damaged"):
-        assert list(load_results(run_dir)) == ["scratch_cnn"]
-    with (
-        pytest.warns(UserWarning, match="bottleneck.json is damaged"),
-        pytest.raises(FileNotFoundError, match="03_vgg16_bottleneck_features"),
-    ):
-        load_results(run_dir, "bottleneck")
-
-
-def test_a_copy_of_a_result_does_not_stand_in_for_it(run_dir):
-    save(run_dir, "scratch_cnn")
-    results = run_dir / "results"
-    text = (results / "scratch_cnn.json").read_text().replace("tiny", "other")
-    (results / "scratch_cnn (1).json").write_text(text)
-    with pytest.warns(UserWarning, match=r"scratch_cnn \(1\).json is damaged"):
-        found = load_results(run_dir)
-    assert found["scratch_cnn"]["dataset"] == "tiny"
+    path = run_dir / "results" / "scratch_cnn.json"
+    copy = path.with_name("scratch_cnn (1).json")
+    other = path.read_text().replace("tiny", "other")
+    for text in ("", "[]", "{}", '{"method": "x"}', '{"a', other):
+        copy.write_text(text)
+        with pytest.warns(UserWarning, match=r"cnn \(1\).json is damaged"):
+            found = load_results(run_dir)
+        assert found["scratch_cnn"]["dataset"] == "tiny"
 
 
 def test_what_was_built_on_another_base_is_left_out(run_dir):
@@ -300,14 +264,6 @@ def test_what_was_built_on_another_base_is_left_out(run_dir):
     with pytest.warns(UserWarning, match="fine_tuned.*does not have the base"):
         found = load_results(run_dir)
     assert list(found) == ["bottleneck", "base_ResNet50"]
-
-
-def test_a_training_that_diverged_replaces_nothing(run_dir):
-    save(run_dir, "scratch_cnn")
-    before = (run_dir / "models" / "scratch_cnn.keras").read_bytes()
-    with pytest.raises(ValueError, match="diverged, so lower its learning"):
-        save(run_dir, "scratch_cnn", spoil=np.nan)
-    assert (run_dir / "models" / "scratch_cnn.keras").read_bytes() == before
 
 
 def test_scoreboard_has_a_line_for_each_method(run_dir):
@@ -337,23 +293,18 @@ def test_scoreboard_has_a_line_for_each_method(run_dir):
 
 def test_a_model_trained_on_drawings_says_so(run_dir):
     assert "trained_on" not in save(run_dir)
-    path = run_dir / "dataset.json"
-    info = json.loads(path.read_text("utf-8")) | {"dataset": "sample"}
-    path.write_text(json.dumps(info), "utf-8")
+    change(run_dir / "dataset.json", dataset="sample")
     save(run_dir, "bottleneck")
     card = run_dir / "models" / "bottleneck.json"
     assert json.loads(card.read_text("utf-8"))["trained_on"] == "drawings"
 
 
 def test_weights_that_were_frozen_do_not_count_as_trained(run_dir):
-    model = make_model()
-    front = keras.Sequential(model.layers[:2])
-    front.add(layers.Dense(7))
+    front = keras.Sequential([*make_model().layers[:2], layers.Dense(7)])
     front.trainable = False
     head = keras.Sequential([layers.Dense(2, activation="softmax")])
     joined = keras.Sequential([keras.Input((16, 16, 3)), front, head])
-    y = joined.predict_on_batch(held_out(run_dir))
-    result = save_result(run_dir, "bottleneck", joined, y, HISTORY)
+    result = save(run_dir, "bottleneck", joined)
     assert result["trainable_parameters"] == 7 * 2 + 2
 
 
@@ -361,17 +312,10 @@ def test_results_of_before_have_no_costs_but_are_shown(run_dir):
     save(run_dir, "scratch_cnn")
     save(run_dir, "bottleneck")
     path = run_dir / "results" / "scratch_cnn.json"
+    new = {"test_calibration_error", "trainable_parameters", "label"}
+    new |= {"peak_memory_mb", "file_mb", "milliseconds"}
     old = json.loads(path.read_text())
-    for key in (
-        "test_calibration_error",
-        "trainable_parameters",
-        "peak_memory_mb",
-        "file_mb",
-        "milliseconds",
-        "label",
-    ):
-        del old[key]
-    path.write_text(json.dumps(old))
+    path.write_text(json.dumps({k: old[k] for k in old.keys() - new}))
     table = scoreboard(run_dir)
     assert table.loc["scratch CNN"].isna().sum() == 5
     assert table.loc["bottleneck features"].notna().all()
@@ -386,63 +330,28 @@ def test_methods_of_the_same_name_have_a_line_each(run_dir):
     assert list(table["training images"]) == [24, 20]
 
 
-@pytest.mark.parametrize("shape", [(8, 3), (8, 1), (7, 2), (9, 2)])
-def test_probabilities_of_another_shape_are_refused(run_dir, shape):
-    save(run_dir)
-    before = (run_dir / "models" / "scratch_cnn.keras").read_bytes()
-    y = np.full(shape, 1 / shape[1])
-    with pytest.raises(ValueError, match="Received: "):
-        save_result(run_dir, "scratch_cnn", make_model(1), y, HISTORY)
-    assert (run_dir / "models" / "scratch_cnn.keras").read_bytes() == before
-
-
-def test_random_weights_are_named_as_such():
-    names = [
-        display_name({"method": method, "weights": weights})
-        for method, weights in (
-            ("fine_tuned", "imagenet"),
-            ("fine_tuned", "random"),
-            ("scratch_cnn", "none"),
-            ("my_own", "none"),
-        )
-    ]
-    labelled = {"method": "x", "weights": "random"}
-    names += [display_name(labelled | {"label": "VGG16"})]
-    names += [display_name(labelled | {"label": "VGG16, random weights"})]
-    assert names == [
-        "fine-tuned",
-        "fine-tuned (random base)",
-        "scratch CNN",
-        "my_own",
-        "VGG16 (random base)",
-        "VGG16, random weights",
-    ]
-
-
-def test_clock_notes_seconds_in_each_epoch():
-    model = make_model()
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    x, y = np.zeros((4, 16, 16, 3)), np.array([0, 1, 0, 1])
-    start = time.perf_counter()
-    history = model.fit(
-        x, y, epochs=3, verbose=0, callbacks=[TimeHistory()]
-    ).history
-    seconds = history["seconds"]
-    assert len(seconds) == 3
-    assert 0 < seconds[0] < seconds[1] < seconds[2]
-    assert seconds[2] <= time.perf_counter() - start
+@pytest.mark.parametrize(
+    ("method", "weights", "label", "name"),
+    [
+        ("fine_tuned", "imagenet", None, "fine-tuned"),
+        ("fine_tuned", "random", None, "fine-tuned (random base)"),
+        ("scratch_cnn", "none", None, "scratch CNN"),
+        ("my_own", "none", None, "my_own"),
+        ("x", "random", "VGG16", "VGG16 (random base)"),
+        ("x", "random", "VGG16, random weights", "VGG16, random weights"),
+    ],
+)
+def test_random_weights_are_named_as_such(method, weights, label, name):
+    result = {"method": method, "weights": weights}
+    assert display_name(result | ({"label": label} if label else {})) == name
 
 
 def test_a_missing_result_names_its_notebook(run_dir):
-    save_method(run_dir, "scratch_cnn")
+    with pytest.raises(FileNotFoundError, match="02_cnn_from_scratch"):
+        last_method(load_results(run_dir))
+    save(run_dir, "scratch_cnn")
     assert list(load_results(run_dir, "scratch_cnn")) == ["scratch_cnn"]
     with pytest.raises(FileNotFoundError, match="run notebook 04_vgg16_fine"):
         load_results(run_dir, "scratch_cnn", "fine_tuned")
-
-
-def test_controls_are_not_what_the_series_came_to(run_dir):
-    with pytest.raises(FileNotFoundError, match="02_cnn_from_scratch"):
-        last_method(load_results(run_dir))
-    save_method(run_dir, "scratch_cnn")
-    save_method(run_dir, "control_pixels")
+    save(run_dir, "control_pixels")  # is not what the series came to
     assert last_method(load_results(run_dir)) == "scratch_cnn"

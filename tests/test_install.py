@@ -88,19 +88,14 @@ def test_an_installed_copy_predicts_and_has_the_sample(wheel, tmp_path):
     assert re.fullmatch(line, answer)
 
 
-def text_files() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.split("\0")
-    files = [ROOT / name for name in listed if name and name.isprintable()]
-    return files or list((ROOT / "catdog_helpers").rglob("*.py"))
-
-
 def test_no_text_advises_a_package_that_is_not_on_the_index():
     """Whoever registered that name would run code on the users' machines."""
-    advised = re.compile(
-        r"pip install[^\n]*catdog[-_]helpers|catdog[-_]helpers\["
-    )
-    for path in text_files():
-        text = path.read_text("utf-8", errors="replace")
-        assert not (found := advised.search(text)), f"{path}: {found[0]}"
+    advised = r"pip install[^\n]*catdog[-_]helpers|catdog[-_]helpers\["
+    files = [*ROOT.glob("[!.]*"), *(ROOT / ".ci").iterdir()]
+    for folder in ("catdog_helpers", "notebooks", "docs", "tools", "tests"):
+        files += (ROOT / folder).rglob("*")
+    texts = {"", ".py", ".md", ".toml", ".txt", ".ipynb", ".html", ".js"}
+    for path in files:
+        if path.suffix in texts and path.is_file():
+            found = re.search(advised, path.read_text("utf-8", "replace"))
+            assert not found, f"{path}: {found[0]}"

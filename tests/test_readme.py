@@ -12,71 +12,50 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDER = ROOT / "benchmarks" / "results"
-# Three have tables of their own: see test_benchmark.py, and below
-OWN = ("benchmark.json", "scale.json", "backends.json")
-OTHERS = {FOLDER / name for name in OWN}
-RECORDS = sorted({*FOLDER.glob("*.json")} - OTHERS)
+# How a record becomes a table; that of the benchmark has a test of its own.
+TABLES = {
+    "photographs": record.to_table,
+    "sample": record.to_table,
+    "scale": scale.to_table,
+    "backends": backends.to_table,
+}
 
 
-def test_there_are_records():
-    assert RECORDS
+def read_record(name: str) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_the_table_is_the_record(path):
-    table = record.to_table(json.loads(path.read_text("utf-8")))
-    page = (ROOT / "docs" / "results.md").read_text("utf-8")
-    assert record.write_into(page, path.stem, table) == page
-    assert table in page
-    assert f"benchmarks/results/{path.stem}.png" in page
+def test_every_record_has_its_table():
+    names = {path.stem for path in FOLDER.glob("*.json")}
+    assert names == TABLES.keys() | {"benchmark"}
 
 
-def test_the_front_page_is_the_record():
-    found = json.loads((FOLDER / "photographs.json").read_text("utf-8"))
+@pytest.mark.parametrize("name", TABLES)
+def test_the_page_shows_the_record(name):
+    """And would not, if a figure were another one."""
+    page = ROOT / "docs" / record.PAGES.get(name, "results.md")
+    page, found = page.read_text("utf-8"), read_record(name)
+    table = TABLES[name](found)
+    assert record.write_into(page, name, table) == page
+    if "results" in found:
+        assert f"benchmarks/results/{name}.png" in page
+        found["results"][0]["test_accuracy"] -= 0.01
+    elif "steps" in found:
+        found["steps"]["extract"]["all cores"] *= 1.1
+    else:
+        assert set(found["sets"]) == set(backends.SETS)
+        found["sets"]["JAX"]["accuracy"]["bottleneck"] -= 0.01
+    assert record.write_into(page, name, TABLES[name](found)) != page
+
+
+def test_the_front_page_is_the_record_and_short():
+    found = read_record("photographs")
     assert front_page.to_table(found) in README
     assert front_page.to_sentence(found) in README
     found["results"][0]["test_accuracy"] -= 0.01
     assert front_page.to_table(found) not in README
     assert front_page.to_sentence(found) not in README
-
-
-def test_the_front_page_is_short():
     assert len(README.splitlines()) <= 160
-
-
-def test_a_changed_figure_would_be_noticed():
-    path = RECORDS[0]
-    page = (ROOT / "docs" / "results.md").read_text("utf-8")
-    changed = json.loads(path.read_text("utf-8"))
-    changed["results"][0]["test_accuracy"] -= 0.01
-    table = record.to_table(changed)
-    assert record.write_into(page, path.stem, table) != page
-
-
-def test_the_cost_of_many_photographs_is_the_record():
-    found = json.loads((FOLDER / "scale.json").read_text("utf-8"))
-    table = scale.to_table(found)
-    page = (ROOT / "docs" / "many_machines.md").read_text("utf-8")
-    assert table in page
-    assert record.write_into(page, "scale", table) == page
-    found["steps"]["extract"]["all cores"] *= 1.1
-    assert scale.to_table(found) != table
-
-
-def test_the_table_of_backends_is_the_record():
-    found = json.loads((FOLDER / "backends.json").read_text("utf-8"))
-    assert set(found["sets"]) == set(backends.SETS)
-    table = backends.to_table(found)
-    page = (ROOT / "docs" / "backends.md").read_text("utf-8")
-    assert table in page
-    assert record.write_into(page, "backends", table) == page
-    for change in ("seconds", "accuracy"):
-        other = json.loads(json.dumps(found))
-        if change == "seconds":
-            other["sets"]["JAX"]["seconds"] *= 1.1
-        else:
-            other["sets"]["JAX"]["accuracy"]["bottleneck"] -= 0.01
-        assert backends.to_table(other) != table
 
 
 def test_hours_are_photographs_by_their_rate():
@@ -84,7 +63,7 @@ def test_hours_are_photographs_by_their_rate():
     step = {"photographs": 1001, "plain": 12.0, "plain, start": 2.0}
     for engine in ("one worker", "all cores"):
         step |= {engine: 22.0, f"{engine}, start": 2.0}
-    found = json.loads((FOLDER / "scale.json").read_text("utf-8"))
+    found = read_record("scale")
     found["steps"] = dict.fromkeys(scale.STEPS, step)
     assert "| prepare | 100 | 50 | 50 | 5.6 | 5,556 |" in scale.to_table(found)
 

@@ -5,12 +5,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from conftest import save_method
 from keras import layers
 from test_saving import strip
 
 from catdog_helpers.data.runs import load_run
-from catdog_helpers.data.splits import split_rows
-from catdog_helpers.evaluation import save_result
 from catdog_helpers.models import build_cnn, build_head, join
 from catdog_helpers.prediction.predictor import predict
 from catdog_helpers.saving import load_model, load_uncertainty
@@ -56,20 +55,12 @@ def test_a_few_images_without_mistake_promise_no_certainty():
     )
 
 
-def test_distance_is_the_share_outside():
+def test_distance_is_the_residual_or_the_shortness():
     parts = {"components": np.eye(4, dtype="float16")[:2]}
-    x = np.array([[3, 0, 0, 0], [0, 0, 0, 5], [1, 0, 1, 0], [0, 0, 0, 0]])
-    np.testing.assert_allclose(distance(x, parts), [0, 1, 0.5, 1], atol=1e-6)
-    np.testing.assert_allclose(distance(7 * x, parts), distance(x, parts))
-
-
-def pooled(model, images):
-    """Features by another way: the output of the layer called pooling."""
-    for layer in model.layers:
-        images = layer(images)
-        if layer.name == "pooling":
-            return np.asarray(keras.ops.convert_to_numpy(images))
-    raise AssertionError
+    parts |= {"farthest": 2.5, "shortest": 1.0}
+    x = [[3, 0, 0, 0], [0, 0, 0, 5], [4, 0, 3, 0], [0.5, 0, 0, 0], [0] * 4]
+    expected = [1 / 3, 5 / 2.5, 9 / 5 / 2.5, 2, 10]
+    np.testing.assert_allclose(distance(x, parts), expected, atol=1e-5)
 
 
 def test_features_are_those_before_the_head(tmp_path):
@@ -80,7 +71,8 @@ def test_features_are_those_before_the_head(tmp_path):
     model = join(front, back, head)
     x = np.random.default_rng(0).uniform(0, 255, (5, 16, 16, 3)).astype("f4")
     features, probabilities = with_features(model).predict_on_batch(x)
-    np.testing.assert_allclose(features, pooled(model, x), rtol=1e-4)
+    maps = back.predict_on_batch(front.predict_on_batch(x))
+    np.testing.assert_allclose(features, maps.mean(axis=(1, 2)), rtol=1e-4)
     expected = model.predict_on_batch(x)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     # Behind stored features, and loaded from a file, it is the same.
@@ -99,55 +91,44 @@ def test_features_of_a_model_that_looks_twice():
     twice = keras.Model(image, layers.Average()(looks))
     x = np.random.default_rng(0).random((4, 16, 16, 3), dtype="float32")
     features, probabilities = with_features(twice).predict_on_batch(x)
-    np.testing.assert_allclose(
-        features, base.predict_on_batch(x).mean(axis=(1, 2)), rtol=1e-4
-    )
-    np.testing.assert_allclose(
-        probabilities, twice.predict_on_batch(x), rtol=1e-5
-    )
+    expected = base.predict_on_batch(x).mean(axis=(1, 2))
+    np.testing.assert_allclose(features, expected, rtol=1e-4)
+    expected = twice.predict_on_batch(x)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
 
 
-def save(out):
-    keras.utils.set_random_seed(0)
-    run = load_run(out)
-    images, manifest = run.images, run.manifest
-    *_, test = split_rows(manifest)
-    model = build_cnn(16, 2, widths=(8, 16))
-    probabilities = model.predict_on_batch(images[test].astype("float32"))
-    history = {"loss": [1.0], "val_loss": [1.0], "seconds": [1.0]}
-    save_result(out, "scratch_cnn", model, probabilities, history)
-    return out / "models" / "scratch_cnn.keras"
+@pytest.fixture
+def path(run_dir):
+    """A saved model that has measured when it is not sure."""
+    save_method(run_dir, model=build_cnn(16, 2, widths=(8, 16)))
+    return run_dir / "models" / "scratch_cnn.keras"
 
 
-def test_a_result_learns_when_it_is_not_sure(run_dir):
-    path = save(run_dir)
+def test_a_result_learns_when_it_is_not_sure(path, run_dir):
     model, card = load_model(path)
     kept = load_uncertainty(path, card)
     assert path.with_suffix(".npz").stat().st_size < 1_000_000
     run = load_run(run_dir)
-    images, manifest = run.images, run.manifest
-    labels = manifest.label.to_numpy()
-    train, validation, test = split_rows(manifest)
-    expected = measure_uncertainty(model, images, labels, train, validation)
-    for name in ("temperature", "threshold", "components"):
+    rows = run.labels, run.train, run.validation
+    expected = measure_uncertainty(model, run.images, *rows)
+    assert set(kept) == set(expected)
+    for name in kept:
         np.testing.assert_allclose(kept[name], expected[name], 1e-3, 1e-3)
     # Other test images, the same threshold: it never saw them.
-    changed = np.array(images)
-    changed[test] = 0
-    again = measure_uncertainty(model, changed, labels, train, validation)
+    changed = np.array(run.images)
+    changed[run.test] = 0
+    again = measure_uncertainty(model, changed, *rows)
     for name in expected:
         np.testing.assert_array_equal(again[name], expected[name])
     # Of the validation images, none of 8 is refused: 1 % of 8 is none.
-    rows = list(predict(path, [run_dir.parent / "photos"]))
-    assert {"cat", "dog", "cat or dog", "not sure"} >= {
-        row["verdict"] for row in rows
-    }
+    answers = predict(path, [run_dir.parent / "photos"])
+    verdicts = {row["verdict"] for row in answers}
+    assert verdicts <= {"cat", "dog", "cat or dog", "not sure"}
 
 
 @pytest.mark.parametrize("harm", ["missing", "other", "not in the card"])
-def test_what_lies_beside_a_model_belongs_to_it(run_dir, harm):
+def test_what_lies_beside_a_model_belongs_to_it(path, harm):
     """Of a model without a card and uncertainty inside."""
-    path = save(run_dir)
     strip(path)
     beside, card_path = path.with_suffix(".npz"), path.with_suffix(".json")
     if harm == "missing":

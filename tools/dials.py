@@ -75,12 +75,7 @@ def series() -> list[Path]:
 
 @functools.cache
 def known_dials() -> dict[str, list[Dial]]:
-    """Read the dials from the notebooks.
-
-    Returns:
-        By name, in the order of the notebooks: one entry for each notebook
-        that has it, none for those of `TOOLS`.
-    """
+    """Read the dials: by name, one entry for each notebook that has it."""
     found: dict[str, list[Dial]] = {}
     for path in series():
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
@@ -95,16 +90,8 @@ def known_dials() -> dict[str, list[Dial]]:
 def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
     """Check `NAME=VALUE` arguments and add the defaults.
 
-    Args:
-        arguments: For example `["DATASET=photos.zip", "SEED=1"]`. Relative
-            paths are taken from the working directory.
-
-    Returns:
-        The value of each dial given; `DATASET`, `BASE`, `NOTEBOOKS`, `OUT`;
-        and what else is usual for the data set and the base.
-
-    Raises:
-        DialError: If a name or a value makes no sense.
+    Relative paths are taken from the working directory. A name or a value
+    that makes no sense raises a DialError.
     """
     from catdog_helpers.bases import BASES, DEFAULT_SIZE
     from catdog_helpers.data.defaults import USUAL, run_dir, settings
@@ -133,20 +120,6 @@ def parse_dials(arguments: Iterable[str]) -> dict[str, Any]:
     out = run_dir(dataset, base, runs=ROOT / "runs")
     dials.setdefault("OUT", f"{out}{random}")
     return dials
-
-
-def parameters(source: str, dials: dict[str, Any]) -> str:
-    """Return the assignments that replace those of a cell with dials.
-
-    Args:
-        source: The cell's.
-        dials: Values by name.
-
-    Returns:
-        A line for each name that the cell assigns and `dials` has.
-    """
-    names = [name for name, *_ in ASSIGNED.findall(source) if name in dials]
-    return "\n".join(f"{name} = {dials[name]!r}" for name in names)
 
 
 def _parse(name: str, text: str) -> Any:
@@ -205,7 +178,8 @@ def _dataset(text: str) -> str:
 
 
 def _base(text: str) -> str:
-    from catdog_helpers.bases import BASES, HUB
+    from catdog_helpers.bases import BASES
+    from catdog_helpers.machine.presets import HUB
 
     if text in BASES or text == "auto" or text.startswith(HUB):
         return text
@@ -218,7 +192,7 @@ def _base(text: str) -> str:
 
 
 def _bases(text: str) -> str:
-    from catdog_helpers.bases import HUB
+    from catdog_helpers.machine.presets import HUB
 
     if text in ("all", "none"):
         return text

@@ -19,17 +19,10 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def execute(notebook, path: Path, target: Path, environment: dict) -> None:
-    """Execute a notebook, showing a line for each cell.
+    """Execute a notebook in the folder of its file `path`.
 
-    Args:
-        notebook: What to execute; changed in place.
-        path: Its file, in whose folder it runs.
-        target: Where to write it and its HTML copy, without a suffix; both
-            are written even if a cell fails.
-        environment: Variables for the kernel, besides those of this process.
-
-    Raises:
-        RuntimeError: If a cell fails, or the kernel; the message is one line.
+    It is changed in place, and written to `target`, with an HTML copy, even if
+    a cell or the kernel fails: a RuntimeError, whose message is one line.
     """
     try:
         run_cells(notebook, path, environment)

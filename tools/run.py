@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from dials import (
+    ASSIGNED,
     ROOT,
     TAGS,
     DialError,
     known_dials,
-    parameters,
     parse_dials,
     series,
 )
@@ -45,17 +45,10 @@ def run(
 ) -> Path:
     """Execute notebooks in order, each in a fresh kernel of this Python.
 
-    Args:
-        dials: Values by name, as `parse_dials` returns them. A notebook gets
-            those that its `parameters` cell assigns.
-        notebooks: Files to execute. Defaults to those that `NOTEBOOKS` names,
-            without 04 if the base has no cut and so nothing to fine-tune.
-
-    Returns:
-        `OUT`; its `notebooks/` holds them as executed, also one that failed.
-
-    Raises:
-        RuntimeError: If a cell fails; the message is one line.
+    By default, those that `NOTEBOOKS` names, without 04 if the base has no cut
+    and so nothing to fine-tune. They are kept in `OUT`, which is returned, as
+    executed, also one that failed with a RuntimeError, whose message is one
+    line.
     """
     import nbformat
 
@@ -92,10 +85,12 @@ def _inject(notebook, values: dict[str, Any]) -> None:
     cells = []
     for cell in notebook.cells:
         cells.append(cell)
-        has_dials = TAGS & set(cell.metadata.get("tags", []))
-        if has_dials and (lines := parameters(cell.source, values)):
+        if TAGS & set(cell.metadata.get("tags", [])):
+            names = (name for name, *_ in ASSIGNED.findall(cell.source))
+            lines = [f"{x} = {values[x]!r}" for x in names if x in values]
             tags = {"tags": ["injected-parameters"]}
-            cells.append(new_code_cell(lines, metadata=tags))
+            if lines:
+                cells.append(new_code_cell("\n".join(lines), metadata=tags))
     notebook.cells = cells
 
 
@@ -190,11 +185,7 @@ def _choose_base(dials: dict[str, Any]) -> None:
 
 
 def _check_base(dials: dict[str, Any]) -> None:
-    """Check that the base can be loaded and cut, and set the image size.
-
-    Raises:
-        DialError: If it cannot; the message is one line.
-    """
+    """Check that the base can be loaded and cut, and set the image size."""
     names = ("BASE", "WEIGHTS", "CUT", "IMAGE_SIZE", "RESOLUTION")
     given = {name.lower(): dials[name] for name in names if name in dials}
     if given.keys() <= {"base", "image_size"} and given["base"] == "sample":
@@ -244,20 +235,11 @@ def _sum_up(out: Path) -> None:
         print(f"Report   {(out / 'report.html').resolve().as_uri()}{drawn}")
 
 
-def _help() -> str:
-    rows = [__doc__.strip(), "", "The dials (docs/dials.md has more):"]
-    return "\n".join([*rows, f"  {', '.join(known_dials())}"])
-
-
 def main(arguments: list[str]) -> int:
-    """Run the series, write the report, and print the scoreboard.
+    """Run the series, write the report, and sum up; return the exit status.
 
-    Args:
-        arguments: `NAME=VALUE` for each dial, or `--help`.
-
-    Returns:
-        The exit status: 0; or, after one line on stderr, 1 if a cell failed,
-        2 for a wrong dial, 130 for Ctrl-C.
+    It is 0; or, after one line on stderr, 1 if a cell failed, 2 for a wrong
+    dial, 130 for Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):  # whatever a file is called
         stream.reconfigure(errors="backslashreplace")
@@ -266,7 +248,8 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(ROOT))
     try:
         if {"-h", "--help"} & {*arguments}:
-            print(_help())
+            print(f"{__doc__}\nThe dials (docs/dials.md has more):")
+            print(f"  {', '.join(known_dials())}")
             return 0
         dials = parse_dials(arguments)
         if dials["BASE"] == "auto":

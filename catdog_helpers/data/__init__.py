@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "images": ["read_image"],
-        "labels": ["read_labels"],
+        "lists": ["read_labels"],
         "layout": ["index_images", "species_of"],
         "manifest": [
             "has_other_label",

@@ -1,143 +1,108 @@
-"""Unpack archives of images: whole, inside their folder, or not at all."""
+"""Read zips and tars, and extract the images and documents in them."""
 
 import errno
 import hashlib
+import lzma
 import shutil
-import uuid
+import stat
+import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm import tqdm
 
-from catdog_helpers.data.formats import format_of, is_web_page
-from catdog_helpers.data.members import (
-    is_archive,
-    is_bomb,
-    open_tar,
-    zip_members,
-)
+from catdog_helpers.data.headers import format_of
 from catdog_helpers.data.walk import DOCUMENTS, IMAGES, is_clutter
-from catdog_helpers.machine.files import (
-    read_json,
-    require_space,
-    sha256_of,
-    write_json,
-)
+from catdog_helpers.machine.files import require_space
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
-MARKER = ".complete.json"  # in a finished folder: made from what, how much
-MAX_FILES, MAX_BYTES = 1_000_000, 50 * 2**30
+MAX_FILES, MAX_BYTES, MAX_RATIO = 1_000_000, 50 * 2**30, 100
+MAX_HEADER = 2**18  # bytes of a tar's header, which tarfile reads at once
 MAX_NAME = 255  # bytes of a file's name, on nearly every disk
+TOO_MUCH = "it holds more than any archive of images"
 # The archive's fault, although the disk refuses it
 UNFIT = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
-def unpack(archives: list[Path], folder: Path) -> Path:
-    """Unpack the images and documents of zip or tar files into `folder`.
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a zip or a tar, without reading all of it."""
+    if tar := _open_tar(path):
+        tar.close()
+    return bool(tar) or zipfile.is_zipfile(path)
+
+
+def is_bomb(size: int, packed: int, most: int, spare: int = 2**26) -> bool:
+    """Return whether so many bytes cannot be images packed into so few.
+
+    Args:
+        size: Number of bytes unpacked, or claimed.
+        packed: Number of bytes that they are packed into.
+        most: Number of bytes above which it is always one.
+        spare: Number of bytes that are never too many by their ratio alone.
+    """
+    return size > most or size > MAX_RATIO * packed + spare
+
+
+def zip_members(file: zipfile.ZipFile) -> Iterator[tuple]:
+    """Yield name and member of each regular file of a zip.
+
+    Zips made by macOS hold UTF-8 without saying so; in others without that
+    sign, names are in the code page of the machine that made them.
+    """
+    foreign = []
+    for member in file.infolist():
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG) or member.is_dir():
+            continue
+        name = member.filename
+        if not member.flag_bits & 0x800 and not name.isascii():
+            try:
+                name = name.encode("cp437").decode("utf-8")
+            except UnicodeError:
+                foreign.append(name)
+        yield name, member
+    if foreign:
+        warnings.warn(
+            f"{len(foreign):,} names are in an old code page, read as cp437, "
+            f"such as {foreign[0]!r}: if that is wrong, pack them again",
+            stacklevel=2,
+        )
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Extract the images and documents of a zip or tar into a folder.
 
     Regular files that are images, by name or by their first bytes, or that
     are named like a licence, a readme, an annotation or a list are written;
     links, hidden files and everything else are left out.
 
     Args:
-        archives: Paths of the files, plain or compressed.
-        folder: Where to; see `building`. If it is complete, nothing is done.
-
-    Returns:
-        The path of `folder`.
+        archive: The file, plain or compressed.
+        folder: An existing folder.
 
     Raises:
-        ValueError: If an archive is damaged, unsafe or beyond the caps.
+        ValueError: If the archive is damaged, unsafe or beyond the caps, or
+            holds none of these.
         OSError: If the disk is too full.
     """
-    made_from = {archive.name: sha256_of(archive) for archive in archives}
-    if not is_complete(folder, made_from):
-        with building(folder, made_from) as temporary:
-            for archive in archives:
-                _extract(archive, temporary)
-            if not _count(temporary)["files"]:
-                raise ValueError(
-                    f"It has no images. Received: {archives[-1]}. Pack the "
-                    "photographs themselves, one folder a class."
-                )
-    return folder
-
-
-@contextmanager
-def building(folder: Path, made_from: dict[str, str]) -> Iterator[Path]:
-    """Give a temporary folder to fill, then rename it to `folder`.
-
-    So `folder` is whole or not there. A `folder` that was there before is set
-    aside, with a warning: nothing is deleted but what was written here. A
-    marker records the content, and `made_from`, the SHA-256 of its sources.
-    """
-    tag = uuid.uuid4().hex
-    temporary = folder.with_name(f".{folder.name}.{tag}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        marker = {"made_from": made_from} | _count(temporary)
-        write_json(temporary / MARKER, marker)
-        if folder.exists():
-            aside = folder.rename(f"{folder}-{tag[:8]}")
-            warnings.warn(
-                f"{folder} was not as it is made here: set aside as {aside}",
-                stacklevel=4,
-            )
-        temporary.rename(folder)
-    finally:  # also after Ctrl-C
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def is_complete(folder: Path, made_from: dict | None = None) -> bool:
-    """Return whether `folder` is complete (None: made from anything)."""
-    marker = read_json(folder / MARKER)
-    if "made_from" not in marker:
-        return False
-    source = marker.pop("made_from")
-    return made_from in (None, source) and marker == _count(folder)
-
-
-def find_problem(path: Path, size: int | None, sha256: str | None) -> str:
-    """Return what is wrong with a downloaded archive, or ""."""
-    found = path.stat().st_size
-    with path.open("rb") as file:
-        if is_web_page(file.read(1000)):
-            return "a web page, no archive"
-    if size and found != size:
-        return f"{found:,} bytes instead of {size:,}"
-    if sha256 and (found := sha256_of(path)) != sha256:
-        return f"SHA-256 {found} instead of {sha256}"
-    return "" if is_archive(path) else "neither a zip nor a tar"
-
-
-def _count(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.name != MARKER)
-    names = ((file, file.relative_to(folder).parts) for file in files)
-    files = (file for file, parts in names if not any(map(is_clutter, parts)))
-    sizes = [file.stat().st_size for file in files if file.is_file()]
-    return {"files": len(sizes), "bytes": sum(sizes)}
-
-
-def _extract(archive: Path, folder: Path) -> None:
-    packed, total, inner, written = archive.stat().st_size, 0, [], 0
+    packed, total, written, inner = archive.stat().st_size, 0, 0, ""
     require_space(folder.parent, packed)
     bar = tqdm(desc=archive.name, total=packed, unit="B", unit_scale=True)
     try:
         for n_files, (name, size, source) in enumerate(_members(archive), 1):
             total += size
             if n_files > MAX_FILES or is_bomb(total, packed, MAX_BYTES):
-                raise ValueError("it holds more than any archive of images")
-            path = _safe_path(name)
+                raise ValueError(TOO_MUCH)
             with source:
-                written += _write(source, size, folder, path)
-            inner += [name] if path.name.lower().endswith(ARCHIVES) else []
+                written += _write(source, folder, _safe_path(name))
+            if name.lower().endswith(ARCHIVES):
+                inner = f", but archives, such as {name}"
             bar.update(size)
-        if inner and not written:
-            raise ValueError(f"it holds archives, such as {inner[0]}")
+        if not written:
+            raise ValueError(f"it holds no images{inner}")
     except Exception as error:  # zipfile and tarfile raise many kinds
         number = getattr(error, "errno", None)
         if number and number not in UNFIT:  # the disk, not the archive
@@ -151,25 +116,27 @@ def _extract(archive: Path, folder: Path) -> None:
         bar.close()
 
 
-def _write(source, size: int, folder: Path, path: PurePosixPath) -> bool:
-    """Write a member if it is an image or a document; return whether."""
-    if any(map(is_clutter, path.parts)):
-        return False
-    start = source.read(64)
-    is_named = path.name.lower().endswith((*IMAGES, *DOCUMENTS, ".csv"))
-    if not is_named and not format_of(start):
-        return False
-    require_space(folder.parent, size)
-    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    with (folder / path).open("xb") as file:
-        file.write(start)
-        shutil.copyfileobj(source, file, 2**16)
-    return True
+class _TarInfo(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, *arguments) -> tarfile.TarInfo:
+        """Refuse a header that would be read at once, whatever its size."""
+        member = super().frombuf(*arguments)
+        if not member.isreg() and member.size > MAX_HEADER:
+            raise tarfile.ReadError("it has a header larger than any archive's")
+        return member
+
+
+def _open_tar(path: Path) -> tarfile.TarFile | None:
+    """Open a tar, plain or compressed; return None if it is something else."""
+    try:
+        return tarfile.open(path, tarinfo=_TarInfo)
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error):
+        return None
 
 
 def _members(archive: Path) -> Iterator[tuple]:
     """Yield name, size and open file of each regular file of an archive."""
-    tar = open_tar(archive)
+    tar = _open_tar(archive)
     if not tar:
         with zipfile.ZipFile(archive) as file:
             for name, member in zip_members(file):
@@ -184,8 +151,25 @@ def _members(archive: Path) -> Iterator[tuple]:
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(512) != bytes(512):
             raise ValueError("it is cut short or damaged")
+        packed = archive.stat().st_size
         while tar.fileobj.read(2**16):  # up to gzip's checksum
-            pass
+            if is_bomb(tar.fileobj.tell(), packed, MAX_BYTES):
+                raise ValueError(TOO_MUCH)
+
+
+def _write(source, folder: Path, path: PurePosixPath) -> bool:
+    """Write a member if it is an image or a document; return whether."""
+    if any(map(is_clutter, path.parts)):
+        return False
+    start = source.read(64)
+    is_named = path.name.lower().endswith((*IMAGES, *DOCUMENTS, ".csv"))
+    if not is_named and not format_of(start):
+        return False
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    with (folder / path).open("xb") as file:
+        file.write(start)
+        shutil.copyfileobj(source, file, 2**16)
+    return True
 
 
 def _safe_path(name: str) -> PurePosixPath:
@@ -195,8 +179,8 @@ def _safe_path(name: str) -> PurePosixPath:
         raise ValueError(f"{name!r} would be written outside of its folder")
     # A name in an old encoding gets escapes, which any disk and CSV can hold.
     raw = name.encode("utf-8", "surrogateescape")
-    path = PurePosixPath(raw.decode("utf-8", "backslashreplace"))
-    return PurePosixPath(*map(_shorten, path.parts))
+    parts = PurePosixPath(raw.decode("utf-8", "backslashreplace")).parts
+    return PurePosixPath(*map(_shorten, parts))
 
 
 def _shorten(name: str) -> str:

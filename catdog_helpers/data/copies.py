@@ -43,7 +43,7 @@ def difference_hash(image: Image.Image) -> int:
 
 
 def find_copies(
-    images: np.ndarray, rows: np.ndarray, hashes: np.ndarray | None = None
+    images: np.ndarray, rows: np.ndarray, hashes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number photographs so that copies of one another have the same number.
 
@@ -56,7 +56,6 @@ def find_copies(
         images: Pictures of shape `(n, size, size, 3)`, `uint8`.
         rows: Those of the n to compare, in rising order.
         hashes: `difference_hash` of each picture, shape `(n,)`, `uint64`.
-            Computed if not given.
 
     Returns:
         group: Shape `(n,)`: for each picture the row of the first of its near
@@ -65,10 +64,6 @@ def find_copies(
             than `MANY`, the frames of a fixed camera, only pictures of the
             same pixels count as such: there a small part tells the class.
     """
-    if hashes is None:
-        hashes = np.zeros(len(images), np.uint64)
-        for row in rows:
-            hashes[row] = difference_hash(Image.fromarray(images[row]))
     thumbnails = _Thumbnails(images, rows)
     star, links = _link(hashes[rows], thumbnails)
     position = _components(links, len(rows))
@@ -100,10 +95,7 @@ class _Thumbnails:
         for j in (i, *others[~self.known[others]]):
             if not self.known[j]:
                 self._add(j)
-        if self.plain[i]:
-            recoloured = np.zeros(len(others), bool)
-        else:
-            recoloured = ~self.plain[others]
+        recoloured = ~(self.plain[others] | self.plain[i])
         # Colours that differ on the whole differ in the thumbnails as well.
         colours = np.abs(self.mean[others] - self.mean[i]).mean(1)
         likely = recoloured | (colours <= MAX_DIFFERENCE)

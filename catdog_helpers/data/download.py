@@ -1,6 +1,5 @@
-"""Download a file on a bad line: resumed, retried, verified, then renamed."""
+"""Download a file: resumed, tried again, verified, then renamed."""
 
-import hashlib
 import re
 import time
 import warnings
@@ -15,14 +14,14 @@ from requests.exceptions import SSLError
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from catdog_helpers.data.archive import find_problem
-from catdog_helpers.data.formats import is_web_page
+from catdog_helpers.data.archive import is_archive
+from catdog_helpers.data.headers import is_web_page
 from catdog_helpers.machine.files import require_space, sha256_of, write_text
 
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 ATTEMPTS, BACKOFF, MAX_WAIT = 5, 1.0, 60.0  # waits in seconds, each doubled
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP status worth a retry
-CHUNK, IN_BYTES = 2**16, {"unit": "B", "unit_scale": True}
+CHUNK = 2**16
 
 
 class GiveUp(RequestException):
@@ -35,7 +34,6 @@ def download(
     *,
     size: int | None = None,
     sha256: str | None = None,
-    room: int = 0,
 ) -> Path:
     """Download an archive to `path`, unless it is there; verify it always.
 
@@ -45,7 +43,6 @@ def download(
         size: Its bytes, if known.
         sha256: Its SHA-256; if not known, that of the first download is kept
             beside it, and later ones must have the same.
-        room: Bytes that must be free besides those of the file.
 
     Returns:
         `path`.
@@ -55,10 +52,10 @@ def download(
         ValueError: If the file that is there is another one.
     """
     record = path.with_name(f"{path.name}.sha256")
-    known = sha256 or re.match("[0-9a-f]{64} |", _read(record))[0].strip()
+    known = sha256 or _read(record)[:64]
     if not path.exists():
-        _download_from_any(urls, path, size, known, room)
-    elif problem := find_problem(path, size, known):
+        _download_from_any(urls, path, size, known)
+    elif problem := _find_problem(path, size, known):
         raise ValueError(
             f"This is not the file expected. Received: {path} ({problem}). "
             "Move it away to download it, or put the right one in its place."
@@ -81,18 +78,17 @@ def is_safe(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and here)
 
 
-def _download_from_any(urls, path, size, sha256, room) -> None:
-    problems = []
+def _download_from_any(urls, path: Path, size, sha256: str) -> None:
+    part, problems = path.with_name(f"{path.name}.part"), []
     for url in urls:
-        key = hashlib.sha256(url.encode()).hexdigest()[:8]
-        part = path.with_name(f"{path.name}.{key}.part")
-        problem = _download(url, part, size, sha256, room)
-        if not problem:
-            for left in {*path.parent.glob(f"{path.name}.*.part*")} - {part}:
-                left.unlink()
-            part.replace(path)
-            return
-        problems.append(f"{url}: {problem}")
+        try:
+            _download(url, part, size, sha256)
+        except (RequestException, HTTPError) as error:
+            problems.append(f"{url}: {_reason(error)}")
+            continue
+        _tag(part).unlink(missing_ok=True)
+        part.replace(path)
+        return
     raise ConnectionError(
         f"Cannot download {path.name}. Received: {'; '.join(problems)}. Run "
         f"again to go on, or put the file by hand at {path.resolve()} "
@@ -100,35 +96,34 @@ def _download_from_any(urls, path, size, sha256, room) -> None:
     )
 
 
-def _download(url: str, part: Path, size, sha256, room) -> str:
-    """Fill `part` from one address; return "" or what is wrong for good."""
+def _download(url: str, part: Path, size, sha256: str) -> None:
+    """Fill `part` from one address, or raise what is wrong for good."""
     resumed, failures = part.exists(), 0
     while not size or _length(part) != size:  # else killed before the rename
         before = _length(part)
         try:
-            _request(url, part, size, room)
+            _request(url, part, size)
             break
         except (RequestException, HTTPError) as error:
             # While each try brings more, it goes on.
             failures = 1 if _length(part) > before + CHUNK else failures + 1
             wait = _seconds_to_wait(error, failures)
             if wait is None or failures == ATTEMPTS:
-                return _reason(error)
+                raise
             time.sleep(wait)
-    problem = find_problem(part, size, sha256)
-    if problem:
+    if problem := _find_problem(part, size, sha256):
         part.unlink()
-        if resumed:  # its start may be at fault
-            return _download(url, part, size, sha256, room)
-    return problem
+        if not resumed:
+            raise GiveUp(problem)
+        _download(url, part, size, sha256)  # its start may be at fault
 
 
-def _request(url: str, part: Path, size: int | None, room: int) -> None:
+def _request(url: str, part: Path, size: int | None) -> None:
     """Ask once for what `part` lacks, and append what comes."""
-    tag = part.with_name(f"{part.name}.tag")  # the version `part` is of
-    have, version = _length(part), _read(tag)
+    tag, have = _tag(part), _length(part)
+    source, _, version = _read(tag).partition("\n")
     headers = {"Accept-Encoding": "identity"}
-    if have and version:
+    if have and version and source == url:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
     with requests.Session() as session:
         session.stream, session.max_redirects = True, 10
@@ -149,17 +144,21 @@ def _request(url: str, part: Path, size: int | None, room: int) -> None:
             # In this order, a kill leaves no part with another's tag.
             tag.unlink(missing_ok=True)
             part.write_bytes(b"")
-            tag.write_text(_version(response), encoding="utf-8")
-        require_space(part.parent, left + (room or left))
+            tag.write_text(f"{url}\n{_version(response)}", encoding="utf-8")
+        require_space(part.parent, 2 * left)  # it is unpacked as well
         _append(chunks, part, size or (left and _length(part) + left))
 
 
 def _append(chunks: Iterable[bytes], part: Path, total: int) -> None:
-    have, name = _length(part), part.name.rsplit(".", 2)[0]
-    bar = tqdm(desc=name, initial=have, total=total or None, **IN_BYTES)
+    bar = tqdm(
+        desc=part.stem,
+        initial=_length(part),
+        total=total or None,
+        unit="B",
+        unit_scale=True,
+    )
     with bar, part.open("ab") as file:
         for chunk in chunks:
-            require_space(part.parent, len(chunk))
             file.write(chunk)
             bar.update(len(chunk))
             if total and file.tell() > total:
@@ -171,7 +170,7 @@ def _append(chunks: Iterable[bytes], part: Path, total: int) -> None:
 def _check_range(response: Response, part: Path, version: str) -> None:
     """Start over if what is sent is not the rest of the same file."""
     sent = response.headers.get("Content-Range", "")
-    match = re.fullmatch(r"bytes (\d{1,15})-\d+/(\d+|\*)", sent)
+    match = re.match(r"bytes (\d{1,15})-", sent)
     continues = match and int(match[1]) == _length(part)
     if not (continues and _version(response) in ("", version)):
         part.unlink(missing_ok=True)
@@ -183,6 +182,18 @@ def _check_redirect(response: Response, **_) -> None:
         url = urljoin(response.url, response.headers["Location"])
         if not is_safe(url):
             raise GiveUp(f"it leads to an address without https, {url}")
+
+
+def _find_problem(path: Path, size: int | None, sha256: str) -> str:
+    """Return what is wrong with a downloaded archive, or ""."""
+    with path.open("rb") as file:
+        if is_web_page(file.read(1000)):
+            return "a web page, no archive"
+    if size and _length(path) != size:
+        return f"{_length(path):,} bytes instead of {size:,}"
+    if sha256 and (found := sha256_of(path)) != sha256:
+        return f"SHA-256 {found} instead of {sha256}"
+    return "" if is_archive(path) else "neither a zip nor a tar"
 
 
 def _version(response: Response) -> str:
@@ -203,10 +214,10 @@ def _seconds_to_wait(error: Exception, failures: int) -> float | None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, GiveUp):
-        return str(error)
     if isinstance(error, requests.HTTPError):
         return f"HTTP {error.response.status_code} {error.response.reason}"
+    if isinstance(error, GiveUp):
+        return str(error)
     if isinstance(error, ProtocolError):
         return "the connection was cut"
     if type(error) is requests.ConnectionError:
@@ -220,3 +231,8 @@ def _length(path: Path) -> int:
 
 def _read(path: Path) -> str:
     return path.read_text("utf-8") if path.exists() else ""
+
+
+def _tag(part: Path) -> Path:
+    """Return the file that records of which version `part` is."""
+    return part.with_name(f"{part.name}.tag")

@@ -15,11 +15,18 @@ What is left out, or understood in an unusual way, is said in a note.
 """
 
 import filecmp
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from catdog_helpers.data.labels import label_by_names
-from catdog_helpers.data.names import find_splits, plain, same, says_nothing
+from catdog_helpers.data.names import (
+    class_in,
+    find_splits,
+    plain,
+    same,
+    says_nothing,
+)
+from catdog_helpers.data.walk import is_image_name
 
 Parts = tuple[str, ...]  # of a path
 
@@ -47,15 +54,8 @@ class Labels:
 def label_by_folders(root: Path, images: list[Parts]) -> Labels:
     """Find class and split of images by the folders they lie in.
 
-    Args:
-        root: The folder with the images.
-        images: Their paths in it, in parts.
-
-    Returns:
-        What was found; no classes if the folders say nothing.
-
-    Raises:
-        ValueError: If folders can be understood in two ways.
+    `images` are paths in `root`, in parts. There are no classes if the folders
+    say nothing; if they can be understood in two ways, ValueError is raised.
     """
     labels = Labels(root)
     images, depth = _open(images, 0, labels)
@@ -65,20 +65,25 @@ def label_by_folders(root: Path, images: list[Parts]) -> Labels:
     others = [name for name in folders if name not in parts]
     if not splits:
         for name in parts:
-            labels.leave_out(
-                folders[name], depth, "by its name they have no labels"
-            )
-        images = [file for file in images if file not in labels.left_out]
-        classes = _classes(images, depth, labels)
+            why = "by its name they have no labels"
+            labels.leave_out(folders[name], depth, why)
+        rest = [file for file in images if file not in labels.left_out]
+        classes = _classes(rest, depth, labels)
         labels.found = {file: (name, "") for file, name in classes.items()}
         return labels
     if others and not {"train"} < splits:
-        path = root.joinpath(*images[0][:depth])
-        raise _unclear_split(path, parts, others[0])
+        name = next(name for name in parts if parts[name][0] != "unlabelled")
+        raise ValueError(
+            f"The folder {name!r} is called like a part of a split, but "
+            f"{others[0]!r} beside it is not. Received: "
+            f"{root.joinpath(*images[0][:depth])}. If {name!r} is a class, "
+            f"rename it, such as 'class_{name}'. If not, move it away, or put "
+            "the classes that are beside it into a folder 'train'."
+        )
     for name in others:
         why = f"that is no part of the split into {', '.join(parts)}"
         labels.leave_out(folders[name], depth, why)
-    _label_split(folders, parts, depth, labels)
+    _label_split({name: folders[name] for name in parts}, parts, depth, labels)
     return labels
 
 
@@ -98,55 +103,48 @@ def _open(images: list[Parts], depth: int, labels: Labels) -> tuple:
         first = next(iter(folders.values()), [])
         if len(folders) == 1 and min(map(len, first)) > depth + 2:
             images, depth = first, depth + 1
-        elif double := _find_double(images, depth, labels.root):
-            labels.leave_out(double, depth, "the same are beside it")
-            images = [file for file in images if file not in labels.left_out]
-        else:
+            continue
+        known = {file for files in folders.values() for file in files}
+        for files in folders.values():
+            if all(
+                _is_double(file, depth, labels.root, known) for file in files
+            ):
+                labels.leave_out(files, depth, "the same are beside it")
+        rest = [file for file in images if file not in labels.left_out]
+        if len(rest) == len(images):
             return images, depth
+        images = rest
 
 
-def _find_double(images: list[Parts], depth: int, root: Path) -> list[Parts]:
-    """Return the images of a folder that holds what is beside it again."""
-    known = {file for file in images if len(file) > depth + 1}
-
-    def is_double(file: Parts) -> bool:
-        copy = file[:depth] + file[depth + 1 :]
-        pair = root.joinpath(*file), root.joinpath(*copy)
-        return (
-            copy in known
-            and all(path.is_file() for path in pair)
-            and filecmp.cmp(*pair, shallow=False)
-        )
-
-    for files in _folders(images, depth).values():
-        if all(map(is_double, files)):
-            return files
-    return []
+def _is_double(file: Parts, depth: int, root: Path, known: set) -> bool:
+    """Return whether a file is also one folder further up."""
+    copy = file[:depth] + file[depth + 1 :]
+    pair = root.joinpath(*file), root.joinpath(*copy)
+    is_there = copy in known and all(path.is_file() for path in pair)
+    return is_there and filecmp.cmp(*pair, shallow=False)
 
 
 def _classes(images, depth: int, labels: Labels, known=()) -> dict[Parts, str]:
     """Return the class of each image; `known` are the only ones, if given."""
     folders = _folders(images, depth)
-    names = set(map(same, folders))
-    one = len(folders) == 1 and not names & set(known)
+    path = labels.root.joinpath(*(images[0][:depth] if images else ()))
+    one = len(folders) == 1 and not {*map(same, folders)} & set(known)
     length = depth + (2 if folders else 1)
     is_flat = max(map(len, images), default=0) == length
     if is_flat and (one or all(map(says_nothing, folders))):
         flat = [file for file in images if len(file) == length]
-        found, problem = label_by_names(flat, known)
+        found, problem = _label_by_names(flat, known)
         labels.problem = labels.problem or problem
         if found:
             some = sorted(set(found.values()))
+            more = f" and {len(some) - 5} others" if len(some) > 5 else ""
             labels.notes.append(
-                f"The classes of the {len(found):,} images in "
-                f"{labels.root.joinpath(*images[0][:depth])} are taken from "
-                f"the files' names: {', '.join(some[:5])}"
-                + (f" and {len(some) - 5} others" if len(some) > 5 else "")
+                f"The classes of the {len(found):,} images in {path} are taken "
+                f"from the files' names: {', '.join(some[:5])}{more}"
             )
         if found or known:
             return found
     if folders:
-        path = labels.root.joinpath(*images[0][:depth])
         labels.levels[path] = set(folders)
         _check_level(path, folders, depth, labels)
     return {
@@ -154,20 +152,48 @@ def _classes(images, depth: int, labels: Labels, known=()) -> dict[Parts, str]:
     }
 
 
+def _label_by_names(files: list[Parts], known) -> tuple[dict[Parts, str], str]:
+    """Take the class of each image from the name of its file, if all have one.
+
+    Returns class by path, empty if the names hold none, and the reason for
+    that. `known` are the only classes that there may be, if given.
+    """
+    names = {file: PurePosixPath(file[-1]) for file in files}
+    stems = {
+        file: name.stem if is_image_name(name.name) else name.name
+        for file, name in names.items()
+    }
+    found = {file: class_in(stem) for file, stem in stems.items()}
+    without = [stems[file] for file, label in found.items() if not label]
+    counts = Counter(found.values())
+    rare = [label for label in counts if counts[label] < (1 if known else 3)]
+    if without:
+        first = without[0]
+        problem = f"{len(without):,} lack a word or number, such as {first!r}"
+    elif len(counts) < 2:
+        problem = f"all begin with {next(iter(counts), '')!r}"
+    elif rare:
+        problem = f"too few begin with {rare[0]!r}"
+    elif known and not set(map(same, counts)) <= set(known):
+        problem = "they are not those of the training images"
+    else:
+        return found, ""
+    return {}, problem
+
+
 def _check_level(path: Path, folders: dict, depth: int, labels: Labels) -> None:
     """Raise ValueError if classes hold folders of the same name."""
-    where, several = {}, {}
+    where, several = {same(name): "" for name in folders}, {}
     for name, files in folders.items():
         inner = {deeper for file in files for deeper in file[depth + 1 : -1]}
-        for deeper in filter(lambda name: not says_nothing(name), inner):
-            other = where.setdefault(same(deeper), name)
-            if other != name or same(deeper) in map(same, folders):
+        for deeper in inner:
+            if says_nothing(deeper):
+                continue
+            if where.setdefault(same(deeper), name) != name:
                 raise _too_high(path, folders, deeper, name)
-        direct = _folders(files, depth + 1)
-        if len(direct) > 1:
+        if len(direct := _folders(files, depth + 1)) > 1:
             several[name] = min(direct)
-    if several:
-        name, inner = next(iter(several.items()))
+    for name, inner in list(several.items())[:1]:
         labels.notes.append(
             f"Classes that hold several folders: {len(several)}, such as "
             f"{path / name} with {inner!r}. All images in them are taken for "
@@ -179,32 +205,21 @@ def _too_high(path: Path, folders: dict, deeper: str, name: str) -> ValueError:
     largest = max(folders, key=lambda name: len(folders[name]))
     return ValueError(
         f"Folders called {deeper!r} are in {name!r} and elsewhere: this seems "
-        f"one level too high. Received: {path}. If the classes are further "
-        f"down, give one folder, such as {path / largest}, "
-        "or bring them together: one folder for each class. If not, put the "
-        "images of each class directly into its folder."
+        f"one level too high. Received: {path}. Give the folder of the "
+        f"classes, such as {path / largest}, or bring them together: one "
+        "folder for each class, with its images directly in it."
     )
 
 
-def _unclear_split(path: Path, parts: dict, other: str) -> ValueError:
-    name = next(n for n, (split, _) in parts.items() if split != "unlabelled")
-    return ValueError(
-        f"The folder {name!r} is called like a part of a split, but {other!r} "
-        f"beside it is not. Received: {path}. If {name!r} is a class, rename "
-        f"it, such as 'class_{name}'. If not, move it away, or put the classes "
-        "that are beside it into a folder 'train'."
-    )
-
-
-def _label_split(folders, parts: dict, depth: int, labels: Labels) -> None:
+def _label_split(
+    folders: dict, parts: dict, depth: int, labels: Labels
+) -> None:
     """Label the parts of a split, with the classes that are trained."""
     rests = {rest.casefold() for _, rest in parts.values()}
-    files = [file for name in parts for file in folders[name]]
-    if len(rests) > 1 and "" not in rests and {*map(len, files)} == {depth + 2}:
-        labels.found = {
-            file: (parts[file[depth]][1], parts[file[depth]][0])
-            for file in files
-        }
+    lengths = {len(file) for files in folders.values() for file in files}
+    if len(rests) > 1 and "" not in rests and lengths == {depth + 2}:
+        for name, files in folders.items():
+            labels.found |= dict.fromkeys(files, parts[name][::-1])
         name, (split, label) = next(iter(parts.items()))
         labels.notes.append(
             "Folders are taken for class and split, such as "

@@ -7,34 +7,24 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import (
-    Image,
-    JpegImagePlugin,
-    UnidentifiedImageError,
-)
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from catdog_helpers.data.formats import is_web_page
 from catdog_helpers.data.headers import (
     MAX_BYTES,
     Refused,
     check_header,
     check_size,
+    is_web_page,
 )
-from catdog_helpers.data.pixels import (
-    crop,
-    orientation_of,
-    spans,
-    to_rgb,
-    white_of,
-)
+from catdog_helpers.data.pixels import squeeze
 from catdog_helpers.machine.failures import first_line
 from catdog_helpers.machine.memory import Budget, give_back_freed_memory
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 DECODER = 1  # raise it when the same file would give other pixels
-# Bytes a pixel takes while it is decoded: modes of one or two bytes; formats
-# whose decoders hold the whole picture several times. All others take four.
-MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "LA": 4, "PA": 4}
+# Bytes a pixel takes while it is decoded: modes of one byte; formats whose
+# decoders hold the whole picture several times. All others take four.
+MODE_BYTES = {"1": 1, "L": 1, "P": 1}
 FORMAT_BYTES = {"WEBP": 16, "AVIF": 12, "HEIF": 12, "TIFF": 8}
 IN_FLIGHT = Budget(320 * 2**20)  # bytes of all pictures that are being decoded
 LARGE = 32 * 2**20
@@ -84,10 +74,11 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
     # What Pillow warns of here either raises below or is harmless.
     warnings.filterwarnings("ignore", module="PIL", append=True)
     kind, one_scan = check_header(data)
-    formats = _heif_formats() if kind == "HEIF" else FORMATS
     try:
-        image = _open(data, formats)
-    except UnidentifiedImageError:
+        image = _open(data, kind)
+    except Refused:
+        raise
+    except (UnidentifiedImageError, SyntaxError):
         raise ValueError(_why_no_image(data, kind)) from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"too large: {error}") from None
@@ -95,34 +86,28 @@ def open_image(source: str | Path | bytes | Image.Image) -> Image.Image:
         raise ValueError(f"damaged header: {first_line(error)}") from None
     if not one_scan:  # else `to_square` knows at which scale it is decoded
         check_size(image.size)
-    image.info["one_scan"] = one_scan
     # HEIC has properties that turn it when it is decoded, and EXIF repeats
     # them; a converter that writes EXIF only has not turned the pixels.
     boxes = data[: data.find(b"mdat")]
-    image.info["is_turned"] = b"irot" in boxes or b"imir" in boxes
+    is_turned = b"irot" in boxes or b"imir" in boxes
+    image.info |= {"one_scan": one_scan, "is_turned": is_turned}
     return image
 
 
-def _open(data: bytes, formats: tuple[str, ...]) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=formats)
-    except Image.DecompressionBombError:
-        if not data.startswith(b"\xff\xd8"):
-            raise
-        # Of a JPEG, `check_header` has counted the pixels.
+def _open(data: bytes, kind: str) -> Image.Image:
+    if kind == "JPEG":  # its pixels are counted; `Image.open` refuses 200 MP
         return JpegImagePlugin.jpeg_factory(io.BytesIO(data))
-
-
-def _heif_formats() -> tuple[str, ...]:
-    try:
-        import pillow_heif
-    except ImportError:
-        raise Refused(
-            "HEIC needs a package: pip install pillow-heif (or save the "
-            "photograph as JPEG)"
-        ) from None
-    pillow_heif.register_heif_opener()
-    return ("HEIF",)
+    if kind == "HEIF":
+        try:
+            import pillow_heif
+        except ImportError:
+            raise Refused(
+                "HEIC needs a package: pip install pillow-heif (or save the "
+                "photograph as JPEG)"
+            ) from None
+        pillow_heif.register_heif_opener()
+        return Image.open(io.BytesIO(data), formats=("HEIF",))
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -138,18 +123,15 @@ def read_bytes(path: str | Path) -> bytes:
         ValueError: If it is larger, or is not a regular file: reading from a
             pipe or a device may never end.
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
         raise Refused("not a regular file, but a folder, a pipe or a device")
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= MAX_BYTES:
-            data = file.read(MAX_BYTES + 1)  # some grow while they are read
-            size = max(size, len(data))
-        if size > MAX_BYTES:
-            raise Refused(
-                f"too large: {size:,} bytes, at most {MAX_BYTES:,} are read"
-            )
-        return data
+    if status.st_size > MAX_BYTES:
+        raise Refused(
+            f"too large: {status.st_size:,} bytes, at most {MAX_BYTES:,} are "
+            "read"
+        )
+    return Path(path).read_bytes()
 
 
 def to_square(image: Image.Image, image_size: int) -> Image.Image:
@@ -165,13 +147,16 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
     Raises:
         ValueError: If the pixels do not decode, with the reason.
     """
+    is_held = image.format in ("JPEG", "MPO") and not image.info.get("one_scan")
+    n_bytes = 2 * image.width * image.height * len(image.getbands())
+    n_bytes *= is_held  # the coefficients of the whole picture
     try:
         # A JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 scale.
-        n_pixels = image.width * image.height
         image.draft(None, (image_size, image_size))
         if image.info.get("one_scan"):
             check_size(image.size)
-        n_bytes = _bytes_to_decode(image, n_pixels)
+        each = FORMAT_BYTES.get(image.format, MODE_BYTES.get(image.mode, 4))
+        n_bytes += image.width * image.height * each
         if n_bytes > MOST:
             raise Refused(
                 f"too large: {image.width} x {image.height} pixels as "
@@ -179,7 +164,7 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
             )
         with IN_FLIGHT.hold(n_bytes):
             try:
-                return _decode(image, image_size)
+                return squeeze(image, image_size)
             finally:
                 image.close()
                 if n_bytes > LARGE:  # else each thread's heap keeps it
@@ -188,34 +173,6 @@ def to_square(image: Image.Image, image_size: int) -> Image.Image:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ...
         raise ValueError(f"damaged: {first_line(error)}") from None
-
-
-def _bytes_to_decode(image: Image.Image, n_pixels: int) -> int:
-    each = FORMAT_BYTES.get(image.format, MODE_BYTES.get(image.mode, 4))
-    if image.format in ("JPEG", "MPO") and not image.info.get("one_scan"):
-        coefficients = 2 * n_pixels * len(image.getbands())
-    else:
-        coefficients = 0
-    return image.width * image.height * each + coefficients
-
-
-def _decode(image: Image.Image, image_size: int) -> Image.Image:
-    """Do as `resize` with a reducing gap of 2, but convert only tiles."""
-    is_deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-    image.load()
-    turn = orientation_of(image)
-    image.info.pop("exif", None)  # Pillow fails to copy odd tags
-    white = white_of(image, is_deep)
-    width, height = image.size if turn < 5 else image.size[::-1]
-    x_by, y_by = (int(n / image_size / 2) or 1 for n in (width, height))
-    small = Image.new("RGB", (-(-width // x_by), -(-height // y_by)))
-    for top, bottom in spans(height, y_by):
-        for left, right in spans(width, x_by):
-            tile = crop(image, (left, top, right, bottom), turn)
-            tile = to_rgb(tile, white).reduce((x_by, y_by))
-            small.paste(tile, (left // x_by, top // y_by))
-    side, box = (image_size, image_size), (0, 0, width / x_by, height / y_by)
-    return small.resize(side, Image.Resampling.BICUBIC, box)
 
 
 def _why_no_image(data: bytes, kind: str) -> str:

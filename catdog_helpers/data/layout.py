@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from catdog_helpers.data.folders import Labels, label_by_folders
-from catdog_helpers.data.labels import label_oxford, read_labels, species_of
+from catdog_helpers.data.folders import Labels, Parts, label_by_folders
+from catdog_helpers.data.lists import label_oxford, read_labels, species_of
 from catdog_helpers.data.names import like_verdicts, same
 from catdog_helpers.data.walk import (
     COMPANIONS,
     DOCUMENTS,
-    IMAGES,
     is_clutter,
     is_image_file,
     is_image_name,
@@ -57,73 +56,64 @@ def index_images(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder).resolve()
     if folder.suffix.lower() == ".csv" and folder.is_file():
         table = read_labels(folder)
-        classes = list(table["class"])
         advice = "It must list two or more classes."
-        _check_classes(folder, classes, {(c, "") for c in classes}, advice)
+        _check_classes(folder, {(name, "") for name in table["class"]}, advice)
         return table
     if not folder.exists():
         raise ValueError(f"There is no such folder. Received: {folder}.")
-    files, images, notes = _list_files(folder)
-    labels = _label(folder, files, images)
+    images, oxford, notes = _list_files(folder)
+    if oxford is None:
+        labels = label_by_folders(folder, images)
+    else:
+        found = label_oxford(folder, oxford, images)
+        labels = Labels(folder, found, left_out=set(images) - set(found))
     _check_empty(labels)
     advice = "It must hold a folder of images for each of two or more classes."
     if labels.problem:
         advice += f" The files' names hold no classes: {labels.problem}."
+    pairs = set(labels.found.values())
     advice += f" {CSV_HINT}"
-    _check_classes(folder, images, set(labels.found.values()), advice)
-    for note in [*notes, *labels.notes, *_rest(folder, images, labels)]:
+    problem = "The images are in no class folders" if images else ""
+    _check_classes(folder, pairs, advice, problem or "There are no images")
+    rest = sorted(set(images) - set(labels.found) - labels.left_out)
+    rest = _note(
+        folder, "Images left out, as they lie in no class folder", rest
+    )
+    for note in notes + labels.notes + rest:
         warnings.warn(note, stacklevel=2)
-    found = labels.found.items()
-    rows = sorted(("/".join(parts), *label) for parts, label in found)
+    rows = sorted(("/".join(p), *label) for p, label in labels.found.items())
     # As objects: with pyarrow installed, pandas' own strings hold no bytes
     # that are no text.
     return pd.DataFrame(rows, columns=["path", "class", "split"], dtype=object)
 
 
-def _list_files(folder: Path) -> tuple[list, list, list[str]]:
-    """Return each file and each image, by its path in parts, and notes."""
-    files, images, odd, other, closed = [], [], [], [], []
+def _list_files(folder: Path) -> tuple[list[Parts], Parts | None, list[str]]:
+    """Return the images, the folder of Oxford's lists, if any, and notes."""
+    named, odd, other, notes, oxford = [], [], [], [], None
     for path, reason in walk(folder, follow_links=True):
         parts = Path(path).relative_to(folder).parts
         if reason:
-            closed.append(f"{path} ({reason})")
-            continue
-        files.append(parts)
-        if is_image_name(path):
-            images.append(parts)
+            notes.append(
+                f"Folder left out, as it cannot be opened: {path} ({reason})"
+            )
+        elif is_image_name(path):
+            named.append(parts)
         elif not path.lower().endswith(COMPANIONS):
             (odd if is_image_file(path) else other).append(parts)
-    said = {
-        "Files taken for images by their first bytes, not by their names": odd,
-        "Files left out, as they are no images": other,
-    }
+        elif parts[-2:] == ("annotations", "trainval.txt"):
+            oxford = parts[:-2] if oxford is None else oxford
+    taken = "Files taken for images by their first bytes, not by their names"
     notes = [
-        f"{what}: {len(found):,}, such as {folder.joinpath(*found[0])}"
-        for what, found in said.items()
-        if found
+        *_note(folder, taken, odd),
+        *_note(folder, "Files left out, as they are no images", other),
+        *notes,
     ]
-    notes += [f"Folder left out, as it cannot be opened: {x}" for x in closed]
-    return files, images + odd, notes
+    return named + odd, oxford, notes
 
 
-def _label(folder: Path, files: list, images: list) -> Labels:
-    lists = [p[:-2] for p in files if p[-2:] == ("annotations", "trainval.txt")]
-    if not lists:
-        return label_by_folders(folder, images)
-    found = label_oxford(folder, lists[0], images)
-    return Labels(folder, found, left_out=set(images) - set(found))
-
-
-def _rest(folder: Path, images: list, labels: Labels) -> list[str]:
-    """Note the images that lie in no folder of a class."""
-    rest = sorted(set(images) - set(labels.found) - labels.left_out)
-    if not rest:
-        return []
-    first = folder.joinpath(*rest[0])
-    return [
-        f"Images left out, as they lie in no class folder: {len(rest):,}, such "
-        f"as {first}"
-    ]
+def _note(folder: Path, what: str, files: list[Parts]) -> list[str]:
+    first = [f"such as {folder.joinpath(*parts)}" for parts in files[:1]]
+    return [f"{what}: {len(files):,}, {example}" for example in first]
 
 
 def _check_empty(labels: Labels) -> None:
@@ -132,8 +122,11 @@ def _check_empty(labels: Labels) -> None:
         for path in sorted(level.iterdir()):
             if path.name in names or is_clutter(path.name) or path.is_file():
                 continue
-            inside = [name.lower() for name, _ in walk(path)]
-            if not any(name.endswith(IMAGES + DOCUMENTS) for name in inside):
+            inside = [name for name, _ in walk(path)]
+            if not any(
+                is_image_name(name) or name.lower().endswith(DOCUMENTS)
+                for name in inside
+            ):
                 raise ValueError(
                     f"A class has no images. Received: {path}. Fill that "
                     "folder, or move it away."
@@ -141,7 +134,10 @@ def _check_empty(labels: Labels) -> None:
 
 
 def _check_classes(
-    source: Path, images: list, pairs: set[tuple], advice: str
+    source: Path,
+    pairs: set[tuple],
+    advice: str,
+    none: str = "There are no images",
 ) -> None:
     """Raise ValueError unless there are two classes or more, in each split."""
     classes = sorted({name for name, _ in pairs})
@@ -149,10 +145,8 @@ def _check_classes(
     missing = {(n, s) for n in classes for s in splits} - pairs
     alike = Counter(map(same, classes))
     twins = [name for name in classes if alike[same(name)] > 1]
-    if not images:
-        problem = "There are no images"
-    elif not classes:
-        problem = "The images are in no class folders"
+    if not classes:
+        problem = none
     elif twins:
         problem = f"Class names differ in case only, or in spaces, {twins}"
         advice = "Rename the folders, or the labels, of one class alike."

@@ -40,54 +40,15 @@ def plain(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def forms(name: str) -> tuple[str, ...]:
-    """Return a name as it is, composed, and decomposed."""
-    both = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
-    return (name, *both)
-
-
 def same(name: str) -> str:
     """Return what two names share that a reader takes for the same."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _words(name: str) -> list[str]:
-    """Return the words and numbers of a name: `trainSet_2` has three."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain(name))
-    return re.findall(r"[^\W\d_]+\d*|\d+", name)
-
-
-def _bare(word: str) -> str:
-    return word.lower().rstrip("0123456789")
-
-
-def split_of(name: str) -> tuple[str, str]:
-    """Return which split a folder's name names, and what else it says.
-
-    Args:
-        name: Such as `train`, `seg_test`, `cats_val_2`.
-
-    Returns:
-        "train", "validation", "test", "unlabelled" or "" if no word of the
-        name, or words of different splits, say so; and the other words that
-        say something, such as `cats`. Numbers say something only beside
-        other words.
-    """
-    splits, rest = set(), []
-    for word in _words(name):
-        found = [
-            split
-            for split, words in SPLIT_WORDS.items()
-            if re.fullmatch(f"({words}){TAIL}", _bare(word))
-        ]
-        splits |= set(found)
-        if not found and _bare(word) not in GENERIC:
-            rest.append(word)
-    if splits == {"train", "validation"}:  # as in `train_val`
-        splits = {"train"}
-    if all(word.isdigit() for word in rest):
-        rest = []
-    return splits.pop() if len(splits) == 1 else "", "_".join(rest)
+def says_nothing(name: str) -> bool:
+    """Return whether a folder is called `images`, `batch_2` or the like."""
+    words = [_bare(word) for word in _words(name) if not word.isdigit()]
+    return bool(words) and GENERIC.issuperset(words)
 
 
 def find_splits(names: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -106,26 +67,17 @@ def find_splits(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     Returns:
         By name: the split and the other words.
     """
-    found = {name: split_of(name) for name in names}
+    found = {name: _split_of(name) for name in names}
     exact = {split for split, rest in found.values() if not rest}
     together = {}
     for split, rest in found.values():
         together.setdefault(rest.casefold(), {""}).add(split)
-    return {
-        name: (split, rest)
-        for name, (split, rest) in found.items()
-        if split
-        and (
-            not rest
-            or (split not in exact and len(together[rest.casefold()]) > 2)
-        )
-    }
 
+    def is_part(split: str, rest: str) -> bool:
+        shared = len(together[rest.casefold()]) > 2 and split not in exact
+        return bool(split) and (not rest or shared)
 
-def says_nothing(name: str) -> bool:
-    """Return whether a folder is called `images`, `batch_2` or the like."""
-    words = [_bare(word) for word in _words(name) if not word.isdigit()]
-    return bool(words) and GENERIC.issuperset(words)
+    return {name: pair for name, pair in found.items() if is_part(*pair)}
 
 
 def class_in(stem: str) -> str:
@@ -149,11 +101,39 @@ def class_in(stem: str) -> str:
 
 def like_verdicts(classes: list[str]) -> list[str]:
     """Return the classes that a verdict of `predict` would be mistaken for."""
-    known = {same(name) for name in classes}
-    found = []
-    for name in classes:
-        parts = same(name).split(" or ")
-        both = len(parts) == 2 and known.issuperset(parts)
-        if both or same(name) in (NOT_SURE, UNREADABLE):
-            found.append(name)
-    return found
+    known = set(map(same, classes))
+    both = {f"{a} or {b}" for a in known for b in known}
+    verdicts = {NOT_SURE, UNREADABLE, *both}
+    return [name for name in classes if same(name) in verdicts]
+
+
+def _words(name: str) -> list[str]:
+    """Return the words and numbers of a name: `trainSet_2` has three."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain(name))
+    return re.findall(r"[^\W\d_]+\d*|\d+", name)
+
+
+def _bare(word: str) -> str:
+    return word.lower().rstrip("0123456789")
+
+
+def _split_of(name: str) -> tuple[str, str]:
+    """Return the split that a name names, "" if none or several; and the rest.
+
+    The rest are the words that say something, numbers only beside others.
+    """
+    splits, rest = set(), []
+    for word in _words(name):
+        found = [
+            split
+            for split, words in SPLIT_WORDS.items()
+            if re.fullmatch(f"({words}){TAIL}", _bare(word))
+        ]
+        splits.update(found)
+        if not found and _bare(word) not in GENERIC:
+            rest.append(word)
+    if splits == {"train", "validation"}:  # as in `train_val`
+        splits = {"train"}
+    if all(word.isdigit() for word in rest):
+        rest = []
+    return splits.pop() if len(splits) == 1 else "", "_".join(rest)

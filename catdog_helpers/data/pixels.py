@@ -1,6 +1,4 @@
-"""Turn and convert decoded pixels, tile by tile."""
-
-from collections.abc import Iterator
+"""Turn, convert and resize the pixels of a decoded picture."""
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
@@ -8,7 +6,7 @@ from PIL import ExifTags, Image, TiffImagePlugin
 from catdog_helpers.data.headers import Refused, check_tags
 
 SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-TILE = 2048  # side of what is converted at a time, in pixels
+STRIP = 2**22  # pixels that are converted at a time
 # What undoes each EXIF orientation
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -21,41 +19,45 @@ TURNS = {
 }
 
 
-def spans(length: int, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the limits of tiles, which are multiples of `step`."""
-    span = max(1, TILE // step) * step
-    for start in range(0, length, span):
-        yield start, min(start + span, length)
+def squeeze(image: Image.Image, side: int) -> Image.Image:
+    """Decode a picture, and return it upright, in RGB and square.
+
+    The result is that of `resize` with a reducing gap of 2, but only strips
+    of the whole picture are ever converted to RGB.
+    """
+    is_deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    image.load()
+    turn = TURNS.get(_orientation(image))
+    image.info.pop("exif", None)  # Pillow fails to copy odd tags
+    white = _white(image, is_deep)
+    image = image if turn is None else image.transpose(turn)
+    width, height = image.size
+    x_by, y_by = (int(n / side / 2) or 1 for n in image.size)
+    small = Image.new("RGB", (-(-width // x_by), -(-height // y_by)))
+    n_rows = max(1, STRIP // width // y_by) * y_by
+    for top in range(0, height, n_rows):
+        strip = image.crop((0, top, width, min(top + n_rows, height)))
+        strip = _to_rgb(strip, white).reduce((x_by, y_by))
+        small.paste(strip, (0, top // y_by))
+    box = (0, 0, width / x_by, height / y_by)
+    return small.resize((side, side), Image.Resampling.BICUBIC, box)
 
 
-def orientation_of(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int | None:
     """Return the EXIF orientation, from 1 to 8."""
     exif = image.info.get("exif")
     for name in ("Raw profile type exif", "Raw profile type APP1"):
         if not exif and (text := image.info.get(name)):  # in a PNG
             exif = bytes.fromhex("".join(text.split("\n")[3:]))
     if exif:
-        check_tags(exif[6:] if exif.startswith(b"Exif\0\0") else exif)
-    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        check_tags(exif.removeprefix(b"Exif\0\0"))
+    value = image.getexif().get(ExifTags.Base.Orientation)
     if image.format == "HEIF" and not image.info["is_turned"]:
         value = image.info.get("original_orientation")
-    return value if value in TURNS else 1
+    return value
 
 
-def crop(image: Image.Image, box: tuple, turn: int) -> Image.Image:
-    """Cut out a box of the picture as it is when turned upright."""
-    left, top, right, bottom = box
-    if turn > 4:
-        left, top, right, bottom = top, left, bottom, right
-    if turn in (2, 3, 7, 8):
-        left, right = image.width - right, image.width - left
-    if turn in (3, 4, 6, 7):
-        top, bottom = image.height - bottom, image.height - top
-    tile = image.crop((left, top, right, bottom))
-    return tile.transpose(TURNS[turn]) if turn in TURNS else tile
-
-
-def white_of(image: Image.Image, is_deep: bool) -> int:
+def _white(image: Image.Image, is_deep: bool) -> int:
     """Return the value that stands for white; refuse an unknown range."""
     if image.mode not in ("F", *SIXTEEN_BIT):
         if is_deep:  # 16 bits a colour, of which Pillow keeps the upper 8
@@ -63,12 +65,8 @@ def white_of(image: Image.Image, is_deep: bool) -> int:
             highest = max(high for name, (_, high) in bands if name != "A")
             _refuse_if_dark(highest * 257)
         return 255
-    ends = []
-    for top, bottom in spans(image.height, 1):
-        for left, right in spans(image.width, 1):
-            values = np.asarray(image.crop((left, top, right, bottom)))
-            ends += [float(values.min()), float(values.max())]
-    low, high = np.min(ends), np.max(ends)
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
     most = 255 if image.mode == "F" else 65535
     if not (low >= 0 and high <= most):  # NaN is neither
         raise Refused(
@@ -92,8 +90,8 @@ def _refuse_if_dark(highest: float) -> None:
         )
 
 
-def to_rgb(image: Image.Image, white: int) -> Image.Image:
-    """Convert a tile to RGB; `white` is what `white_of` returned."""
+def _to_rgb(image: Image.Image, white: int) -> Image.Image:
+    """Convert a strip to RGB; `white` is what `_white` returned."""
     if image.mode in SIXTEEN_BIT or white == 1:
         # Pillow's own conversion would clip everything above 255 to white.
         values = np.asarray(image).astype(np.float32) / (white / 255)
@@ -102,4 +100,4 @@ def to_rgb(image: Image.Image, white: int) -> Image.Image:
         image = image.convert("RGBA")
         backdrop = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(backdrop, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image.convert("RGB")

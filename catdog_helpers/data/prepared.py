@@ -3,21 +3,17 @@
 import hashlib
 import os
 import shutil
-import sys
 import uuid
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from tqdm.auto import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from catdog_helpers.data.copies import difference_hash, find_copies
 from catdog_helpers.data.images import (
     DECODER,
-    MAX_BYTES,
     open_image,
     read_bytes,
     to_square,
@@ -28,16 +24,9 @@ from catdog_helpers.data.manifest import (
     read_manifest,
     write_manifest,
 )
-from catdog_helpers.machine.files import (
-    read_json,
-    require_space,
-    write_json,
-)
-from catdog_helpers.machine.memory import Budget
+from catdog_helpers.machine.files import read_json, require_space, write_json
 
-AT_ONCE = 8  # photographs that a thread decodes before it reports
 MAX_THREADS = 8
-FILES = Budget(MAX_BYTES)  # all files whose bytes are held to be decoded
 
 
 def prepare(
@@ -79,20 +68,26 @@ def prepare(
     target = dataset_dir / f"prepared_{image_size}px"
     dataset_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        old = _recorded(target)
-        if old.get("listing") != listing and _same_bytes(folder, files, target):
+        old = read_json(target / "images.json")
+        if not (target / "images.npy").is_file():
+            old = {}  # damaged, and done again
+        same_code = old.get("version") == DECODER
+        if old.get("listing") == listing:
+            pass
+        elif same_code and _same(folder, files, target):
             write_json(target / "images.json", old | {"listing": listing})
-        elif old.get("listing") != listing:
+        else:
             for leftover in dataset_dir.glob(f"{target.name}.partial-*"):
                 shutil.rmtree(leftover)
             # Writing to a memory map on a full disk kills the process.
             require_space(dataset_dir, len(files) * image_size**2 * 3)
             partial = Path(f"{target}.partial-{uuid.uuid4().hex[:8]}")
             partial.mkdir()
-            why = "files" if old.get("version") == DECODER else "code version"
-            changed = f" (changed: {why})" if old else ""
-            options = image_size, workers, changed
-            manifest = _decode_all(folder, files, partial, *options)
+            why = "files" if same_code else "code version"
+            title = f"decode (changed: {why})" if old else "decode"
+            manifest = _decode_all(
+                folder, files, partial, image_size, workers, title
+            )
             write_manifest(manifest, partial / "manifest.csv")
             key = images_key(manifest, image_size)
             record = {"listing": listing, "key": key, "version": DECODER}
@@ -100,69 +95,30 @@ def prepare(
             shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
     images = np.load(target / "images.npy", mmap_mode="r")
-    manifest = read_manifest(target / "manifest.csv")
-    if "duplicate" not in manifest:  # prepared by an earlier version
-        manifest = _with_copies(manifest, np.asarray(images))
-        write_manifest(manifest, target / "manifest.csv")
-    return images, manifest
+    return images, read_manifest(target / "manifest.csv")
 
 
-def _decode_all(folder, files, partial, image_size, workers, changed):
+def _decode_all(folder, files, partial, image_size, workers, title):
     shape = (len(files), image_size, image_size, 3)
     images = np.lib.format.open_memmap(
         partial / "images.npy", mode="w+", dtype=np.uint8, shape=shape
     )
     images = np.asarray(images)  # indexing a plain array is quicker
-    paths = [os.path.join(folder, path) for path in files.path]
 
-    def decode(first: int) -> list[dict]:
-        some = range(first, min(first + AT_ONCE, len(paths)))
-        found = []
-        for row in some:
-            with FILES.hold(_size(paths[row])):
-                found.append(decode_one(paths[row], images, row))
-        return found
+    def decode(row: int) -> dict:
+        return decode_one(folder / files.path[row], images, row)
 
-    rows, n_threads = [], min(workers or os.cpu_count() or 1, MAX_THREADS)
     # Threads are enough: Pillow and hashlib work without holding the GIL.
-    with (
-        _quick_turns(),
-        ThreadPoolExecutor(n_threads) as pool,
-        tqdm(total=len(paths), desc=f"decode{changed}") as bar,
-    ):
-        for some in pool.map(decode, range(0, len(paths), AT_ONCE)):
-            rows += some
-            bar.update(len(some))
+    n_threads = min(workers or os.cpu_count() or 1, MAX_THREADS)
+    rows = thread_map(
+        decode, range(len(files)), max_workers=n_threads, desc=title
+    )
     manifest = files.rename(columns={"split": "given_split"})
     manifest = manifest.join(pd.DataFrame(rows, index=manifest.index))
     hashes = manifest.pop("hash").to_numpy(dtype=np.uint64)
-    return _with_copies(manifest, images, hashes)
-
-
-def _with_copies(manifest, images, hashes=None) -> pd.DataFrame:
-    """Add the columns `group` and `duplicate`."""
     sound = np.flatnonzero(manifest.status == "ok")
     group, duplicate = find_copies(images, sound, hashes)
     return manifest.assign(group=group, duplicate=duplicate)
-
-
-def _size(path: str) -> int:
-    """Return the bytes of a file; 0 if it is not there."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
-@contextmanager
-def _quick_turns():
-    """Let threads wait 0.2 ms, not 5 ms, for the GIL: a file takes two."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(2e-4)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
 
 
 def decode_one(path, images: np.ndarray, row: int, read=read_bytes) -> dict:
@@ -196,10 +152,8 @@ def _listing(folder: Path, files: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _same_bytes(folder: Path, files: pd.DataFrame, target: Path) -> bool:
+def _same(folder: Path, files: pd.DataFrame, target: Path) -> bool:
     """Return whether files that look changed hold what was prepared."""
-    if _recorded(target).get("version") != DECODER:
-        return False
     known = read_manifest(target / "manifest.csv")
     columns = {"path": "path", "class": "class", "split": "given_split"}
     if not all(list(files[a]) == list(known[b]) for a, b in columns.items()):
@@ -214,9 +168,3 @@ def _sha256(path: Path) -> str:
         return hashlib.sha256(read_bytes(path)).hexdigest()
     except (ValueError, OSError):
         return ""
-
-
-def _recorded(target: Path) -> dict:
-    """Return what was prepared; {} if it is damaged, and then done again."""
-    whole = (target / "images.npy").is_file()
-    return read_json(target / "images.json") if whole else {}

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from catdog_helpers.data.manifest import (
+    SPLITS,
     images_key,
     provenance,
     read_manifest,
     write_manifest,
 )
-from catdog_helpers.data.splits import SPLITS, split_rows, split_sha256
+from catdog_helpers.data.splits import split_rows, split_sha256
 from catdog_helpers.machine.failures import first_line
 from catdog_helpers.machine.files import read_json, write_json
 from catdog_helpers.machine.persist import backup, restore
@@ -124,24 +125,19 @@ def load_run(out: str | Path) -> Run:
     manifest = _read_table(table)
     try:
         images = np.load(info["images"], mmap_mode="r")
-        key = provenance(images)["key"]
+        fits = provenance(images)["key"] == images_key(
+            manifest, images.shape[1]
+        )
     except (KeyError, OSError, ValueError):
         raise ValueError(f"{info['images']} is damaged: {REMEDY}") from None
-    fits = key == images_key(manifest, images.shape[1])
     if not fits or split_sha256(manifest) != info["split_sha256"]:
         raise ValueError(
             f"{path.parent}: manifest.csv, dataset.json and the prepared "
             f"images do not belong together: {REMEDY}"
         )
     check_split(manifest, info["class_names"])
-    return Run(
-        images,
-        manifest.label.to_numpy(),
-        *split_rows(manifest),
-        info["class_names"],
-        info,
-        manifest,
-    )
+    rows, labels = split_rows(manifest), manifest.label.to_numpy()
+    return Run(images, labels, *rows, info["class_names"], info, manifest)
 
 
 def _read_info(path: Path) -> dict:
@@ -149,18 +145,15 @@ def _read_info(path: Path) -> dict:
     info = read_json(path)
     if not info:
         raise FileNotFoundError(f"{path} is missing or damaged: {REMEDY}")
-    names = info.get("class_names")
-    wrong = [
-        key for key, kind in KEYS.items() if type(info.get(key)) is not kind
-    ]
-    if not wrong and (len(names) < 2 or {*map(type, names)} != {str}):
-        wrong = ["class_names"]
-    wrong += [k for k in COUNTS if k not in wrong and info[k] < 1]
-    if wrong:
-        raise ValueError(
-            f"{path} is not what notebook 01 writes. Received: {wrong[0]} = "
-            f"{info.get(wrong[0])!r}. To write it anew, {REMEDY}"
-        )
+    for key, kind in KEYS.items():
+        value = info.get(key)
+        right = type(value) is kind
+        if right and key in COUNTS:
+            right = value > 0
+        elif right and kind is list:
+            right = len(value) > 1 and {*map(type, value)} == {str}
+        if not right:
+            raise _unexpected(path, f"{key} = {value!r}")
     return info
 
 
@@ -168,19 +161,21 @@ def _read_table(path: Path) -> pd.DataFrame:
     """Read `manifest.csv`, and check its columns and the labels in it."""
     try:
         manifest = read_manifest(path)
-        missing = sorted(COLUMNS - set(manifest))
-        problem = f"no column {missing[0]}" if missing else ""
-        for name in ("label", "group"):
-            if not problem and manifest[name].dtype.kind != "i":
-                problem = f"no whole numbers in {name}"
     except (ValueError, OSError) as error:
-        problem = first_line(error)
-    if problem:
-        raise ValueError(
-            f"{path} is not what notebook 01 writes. Received: {problem}. To "
-            f"write it anew, {REMEDY}"
-        )
+        raise _unexpected(path, first_line(error)) from None
+    if missing := sorted(COLUMNS - set(manifest)):
+        raise _unexpected(path, f"no column {missing[0]}")
+    for name in ("label", "group"):
+        if manifest[name].dtype.kind != "i":
+            raise _unexpected(path, f"no whole numbers in {name}")
     return manifest
+
+
+def _unexpected(path: Path, what: str) -> ValueError:
+    return ValueError(
+        f"{path} is not what notebook 01 writes. Received: {what}. To write it "
+        f"anew, {REMEDY}"
+    )
 
 
 def _check_same_data(out: Path, folder: str | Path, manifest) -> None:

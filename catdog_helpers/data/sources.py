@@ -2,45 +2,46 @@
 
 import errno
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from catdog_helpers.data.archive import (
-    building,
-    is_archive,
-    is_complete,
-    unpack,
-)
+from catdog_helpers.data.archive import extract, is_archive
 from catdog_helpers.data.download import download, is_safe
-from catdog_helpers.machine.files import delete_partial_files, sha256_of
+from catdog_helpers.data.walk import walk
+from catdog_helpers.machine.files import (
+    delete_partial_files,
+    read_json,
+    sha256_of,
+    write_json,
+)
 from catdog_helpers.machine.persist import restore
 
-# The archives of each dataset: bytes, images in it, SHA-256. Bytes and hashes
-# are those that TensorFlow Datasets 4.9.10 checks; Google publishes no hash.
+# The archives of each dataset: bytes and SHA-256, which are those that
+# TensorFlow Datasets 4.9.10 checks; Google publishes no hash.
 SOURCES = {
-    "small": {"cats_and_dogs_filtered.zip": (68_606_236, 3_000, "")},
+    "small": {"cats_and_dogs_filtered.zip": (68_606_236, "")},
     "full": {
         "kagglecatsanddogs_5340.zip": (
             824_887_076,
-            25_000,
             "b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
         )
     },
     "oxford_pets": {
         "images.tar.gz": (
             791_918_971,
-            7_390,
             "67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
         ),
         "annotations.tar.gz": (
             19_173_078,
-            0,
             "52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
         ),
     },
@@ -64,15 +65,13 @@ SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".tsv", ".json")
 DRAWN = ("sample", "sample_breeds")  # drawings, no photographs
 NAMES = (*DRAWN, *SOURCES)
 SAMPLE = Path(__file__).parent / "sample"
-PREPARED_BYTES = 192 * 192 * 3  # an image in the array that `prepare` makes
+MARKER = ".complete.json"  # in a finished folder: made from what, how much
 
 
 def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
-    """Return a folder with the images of a dataset; get them if need be.
+    """Return a folder with the images of a dataset, downloaded if necessary.
 
-    What is downloaded is verified, what is unpacked comes whole. After a
-    failure, a kill or Ctrl-C the next call goes on from there. A local folder
-    is used where it is, and never changed.
+    After a kill the next call goes on. A local folder is used where it is.
 
     Args:
         dataset: "sample", "sample_breeds" (both drawn, no download), "small"
@@ -82,8 +81,8 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
         data_dir: Folder that keeps the datasets, each in a folder of its own.
 
     Returns:
-        The folder to give to `index_images`, or the CSV file: that one, or
-        the one with the columns path and label which is in the archive.
+        The folder to give to `index_images`, or the CSV file with the columns
+        path and label: the one given, or the one in the archive.
 
     Raises:
         ValueError: If there is no such dataset, or an archive is unsound.
@@ -91,20 +90,36 @@ def fetch(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     """
     target, name = dataset_dir(dataset, data_dir), str(dataset)
     restore(data_dir)
-    if name in NAMES and name not in SOURCES:
-        return _draw_sample(name, target)
+    if name in DRAWN:
+        from catdog_helpers.data.sample import draw
+
+        # Changed code may draw other pictures: then all are drawn anew.
+        files = [SAMPLE / "draw.py", SAMPLE / "figures.txt"]
+        fill = draw.draw_sample if name == "sample" else draw.draw_breeds
+        return _make(target, _hashes(files), fill)
     if name in SOURCES or is_safe(name):
-        return _list_in(_download_and_unpack(name, target))
+        files = SOURCES.get(name, {"archive": (0, "")})
+        hashes = {file: sha256 for file, (_, sha256) in files.items()}
+        fill = partial(_download_and_unpack, name, files, target)
+        known = hashes if all(hashes.values()) else None
+        return _list_in(_make(target, known, fill))
     path = Path(name).expanduser()
-    oxford = [path / "images.tar.gz", path / "annotations.tar.gz"]
-    packed = all(file.is_file() for file in oxford)
     if path.suffix.lower() == ".csv" and path.is_file():
         return path
-    if path.is_dir() and not (packed and not (path / "images").exists()):
-        return path
-    if path.is_file():
-        _check_archive(path)
-    return _list_in(_unpack_local(target, [path] if path.is_file() else oxford))
+    archives = [path]
+    if path.is_dir():
+        archives = [path / file for file in SOURCES["oxford_pets"]]
+        packed = all(file.is_file() for file in archives)
+        if not packed or (path / "images").exists():
+            return path
+    elif path.suffix.lower() in SHEETS or not is_archive(path):
+        raise ValueError(
+            f"This file is no zip, tar or CSV. Received: {path}. Give the "
+            "folder or an archive of the photographs; save a table as CSV, "
+            "with the columns path and label."
+        )
+    fill = partial(_unpack, archives)
+    return _list_in(_make(target, _hashes(archives), fill))
 
 
 def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
@@ -116,7 +131,7 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
 
     Returns:
         `data_dir/<name>`; for a path or an address the name is its stem and
-        the first digits of a hash of it. Nothing is created.
+        the first digits of its hash.
 
     Raises:
         ValueError: If it is no name of a dataset, no address and no path.
@@ -142,90 +157,55 @@ def dataset_dir(dataset: str | Path, data_dir: str | Path = "../data") -> Path:
     return Path(data_dir) / f"{stem}-{key[:8]}"
 
 
-def _check_archive(path: Path) -> None:
-    """Raise ValueError for a user's own file that is no archive of images."""
-    if path.suffix.lower() in SHEETS or not is_archive(path):
-        raise ValueError(
-            f"This file is no zip, tar or CSV. Received: {path}. Give the "
-            "folder or an archive of the photographs; save a table as CSV, "
-            "with the columns path and label."
-        )
-
-
 def _list_in(folder: Path) -> Path:
     """Return the one CSV with path and label that an archive brought."""
     found = []
     for path in (*folder.glob("*.csv"), *folder.glob("*/*.csv")):
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = re.split("[,;]", file.readline(10_000).lower())
-        names = {name.strip(' \r\n"') for name in head}
-        found += [path] if {"path", "label"} <= names else []
+            names = re.split('[,;\\s"]+', file.readline(10_000).lower())
+        found += [path] if {"path", "label"} <= set(names) else []
     return found[0] if len(found) == 1 else folder
 
 
-def _draw_sample(name: str, target: Path) -> Path:
-    from catdog_helpers.data.sample import draw
+def _download_and_unpack(name, files, target: Path, folder: Path) -> dict:
+    archives = []
+    for file, (size, sha256) in files.items():
+        urls = [place + file for place in PLACES.get(name, ())] or [name]
+        path = download(urls, target / file, size=size, sha256=sha256)
+        archives.append(path)
+    try:
+        return _unpack(archives, folder)
+    except ValueError as error:
+        raise ValueError(f"{error} Or delete it to download it.") from error
 
-    # Changed code may draw other pictures: then all are drawn anew.
-    made_from = {
-        name: sha256_of(SAMPLE / name) for name in ("draw.py", "figures.txt")
-    }
+
+def _unpack(archives: list[Path], folder: Path) -> dict[str, str]:
+    for archive in archives:
+        extract(archive, folder)
+    return _hashes(archives)
+
+
+def _hashes(files: list[Path]) -> dict[str, str]:
+    return {file.name: sha256_of(file) for file in files}
+
+
+def _make(target: Path, made_from: dict | None, fill: Callable) -> Path:
+    """Fill the folder `images` unless it is complete: whole, or not at all.
+
+    A folder that was there before is set aside, with a warning. `fill` writes
+    to a temporary folder; it may return what the images are made from.
+    """
     images = target / "images"
-    if not is_complete(images, made_from):
-        with _locked(target):
-            if not is_complete(images, made_from):
-                with building(images, made_from) as temporary:
-                    if name == "sample":
-                        draw.draw_sample(temporary)
-                    else:
-                        draw.draw_breeds(temporary)
-    return images
-
-
-def _unpack_local(target: Path, archives: list[Path]) -> Path:
-    images = target / "images"
-    made_from = {archive.name: sha256_of(archive) for archive in archives}
-    if not is_complete(images, made_from):  # else no need to write anything
-        with _locked(target):
-            unpack(archives, images)
-    return images
-
-
-def _download_and_unpack(name: str, target: Path) -> Path:
-    images = target / "images"
-    files = SOURCES.get(name, {"archive": (0, 0, "")})
-    hashes = {file: sha256 for file, (_, _, sha256) in files.items()}
-    if is_complete(images, hashes if all(hashes.values()) else None):
+    if _is_complete(images, made_from):  # else no need to write anything
         return images
-    with _locked(target):
-        archives = [
-            download(
-                [place + file for place in PLACES[name]]
-                if name in SOURCES
-                else [name],
-                target / file,
-                size=size,
-                sha256=sha256,
-                room=size + n_images * PREPARED_BYTES,
-            )
-            for file, (size, n_images, sha256) in files.items()
-        ]
-        try:
-            return unpack(archives, images)
-        except ValueError as error:
-            raise ValueError(f"{error} Or delete it to download it.") from error
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Keep other processes out of a folder; remove what a kill left there."""
     try:
         target.mkdir(parents=True, exist_ok=True)
         with FileLock(target / ".lock"):
-            for left in target.glob(".images.*.tmp*"):
+            for left in target.glob(".images.*.tmp"):  # by a killed process
                 shutil.rmtree(left, ignore_errors=True)
             delete_partial_files(target, 0)
-            yield
+            if not _is_complete(images, made_from):
+                _fill(images, made_from, fill)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -233,3 +213,38 @@ def _locked(target: Path) -> Iterator[None]:
             f"Cannot write to this folder. Received: {target} ({error}). "
             "Choose another data_dir."
         ) from error
+    return images
+
+
+def _fill(images: Path, made_from: dict | None, fill: Callable) -> None:
+    tag = uuid.uuid4().hex
+    temporary = images.with_name(f".images.{tag}.tmp")
+    temporary.mkdir()
+    try:
+        made_from = fill(temporary) or made_from
+        marker = {"made_from": made_from} | _count(temporary)
+        write_json(temporary / MARKER, marker)
+        if images.exists():
+            aside = images.rename(f"{images}-{tag[:8]}")
+            warnings.warn(
+                f"{images} was not as it is made here: set aside as {aside}",
+                stacklevel=4,
+            )
+        temporary.rename(images)
+    finally:  # also after Ctrl-C
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_complete(folder: Path, made_from: dict | None) -> bool:
+    """Return whether `folder` is complete (None: made from anything)."""
+    marker = read_json(folder / MARKER)
+    source = marker.pop("made_from", None)
+    if source is None or made_from not in (None, source):
+        return False
+    return marker == _count(folder)
+
+
+def _count(folder: Path) -> dict[str, int]:
+    files = [path for path, _ in walk(folder) if os.path.isfile(path)]
+    sizes = list(map(os.path.getsize, files))
+    return {"files": len(sizes), "bytes": sum(sizes)}

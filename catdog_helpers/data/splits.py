@@ -7,11 +7,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from catdog_helpers.data.manifest import duplicates
-from catdog_helpers.data.usable import (
+from catdog_helpers.data.manifest import (
     SPLITS,
     check_counts,
     count_reasons,
+    duplicates,
     name_scene,
     why_left_out,
 )
@@ -94,8 +94,16 @@ def _divide(manifest, usable, wanted, seed) -> pd.DataFrame:
         shares = _shares(pool["class"], min(sizes[part], most))
         chosen = _deal(pool, shares.reindex(class_names, fill_value=0))
         for name in class_names:
-            members = pool.index[pool["class"] == name]
-            _check(name, members, members.intersection(chosen), part, shares)
+            members = set(pool.index[pool["class"] == name])
+            # Copies that do not fit may leave a place or two open.
+            few = len(members) < shares.get(name, 0)
+            if few or members.isdisjoint(chosen):
+                raise ValueError(
+                    f"class {name!r} cannot give its share of "
+                    f"{shares.sum():,} images for {part} from the "
+                    f"{len(members):,} it has left: choose another "
+                    f"{part.upper()}, or bring more images of it"
+                )
         result.loc[chosen, "split"] = part
         left = left.drop(chosen)
     return result
@@ -209,15 +217,3 @@ def _take(rows, classes: dict, chosen: list, room: dict) -> None:
     chosen += list(rows)
     for row in rows:
         room[classes[row]] -= 1
-
-
-def _check(name: str, members, chosen, part: str, shares) -> None:
-    """Raise ValueError if a class lacks images for a part of the split."""
-    # A group of copies that does not fit may leave a place or two open.
-    share = shares.get(name, 0)
-    if not len(chosen) or len(members) < share:
-        raise ValueError(
-            f"class {name!r} cannot give its share of {shares.sum():,} images "
-            f"for {part} from the {len(members):,} it has left: choose another "
-            f"{part.upper()}, or bring more images of it"
-        )

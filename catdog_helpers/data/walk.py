@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from catdog_helpers.data.formats import format_of
+from catdog_helpers.data.headers import format_of
 
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
 IMAGES += (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jxl", ".jp2")
@@ -16,24 +16,12 @@ COMPANIONS += (".yml", ".mat", ".npy", ".npz", ".py", ".ipynb", ".xlsx", ".log")
 # These begin like TIFF, but a decoder would find a small preview only.
 RAW = (".dng", ".cr2", ".nef", ".arw", ".orf", ".pef", ".rw2", ".srw", ".nrw")
 # What systems, network drives and notebooks leave in folders
-CLUTTER = (
-    "__macosx",
-    "__pycache__",
-    "thumbs.db",
-    "ehthumbs.db",
-    "desktop.ini",
-    "@eadir",
-    "@recycle",
-    "@recently-snapshot",
-    "@tmp",
-    "#recycle",
-    "#snapshot",
-    "$recycle.bin",
-    "lost+found",
-    "system volume information",
-    "network trash folder",
-    "temporary items",
-)
+CLUTTER = """
+    __macosx/__pycache__/thumbs.db/ehthumbs.db/desktop.ini/@eadir/@recycle/@tmp
+    @recently-snapshot/#recycle/#snapshot/$recycle.bin/lost+found
+    system volume information/network trash folder/temporary items
+"""
+CLUTTER = {name.strip() for name in CLUTTER.replace("\n", "/").split("/")}
 
 
 def is_clutter(name: str) -> bool:
@@ -55,19 +43,18 @@ def is_image_file(path: str | Path) -> bool:
     Returns:
         False also if it cannot be read.
     """
-    if str(path).lower().endswith(RAW):
-        return False
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            return format_of(file.read(64)) != ""
+            is_image = format_of(file.read(64)) != ""
     except OSError:
         return False
+    return is_image and not str(path).lower().endswith(RAW)
 
 
 def walk(
-    folder: str | Path, *, follow_links: bool = False
+    folder: str | Path, *, follow_links: bool = False, above: tuple = ()
 ) -> Iterator[tuple[str, str]]:
     """Find the files of a folder and of all folders in it, without clutter.
 
@@ -77,17 +64,14 @@ def walk(
         folder: Where to look.
         follow_links: Whether to enter linked folders, though never in a
             circle.
+        above: The real paths of the folders around it.
 
     Yields:
         Path and an empty string; or, of a folder that cannot be listed, its
         path and the reason. In each folder sorted by name.
     """
-    yield from _walk(os.fspath(folder), follow_links, set())
-
-
-def _walk(folder: str, follow_links: bool, above: set) -> Iterator:
+    above = (*above, os.path.realpath(folder))
     try:
-        here = os.path.realpath(folder) if follow_links else folder
         with os.scandir(folder) as entries:
             kinds = {
                 entry.name: entry.is_dir(follow_symlinks=follow_links)
@@ -95,13 +79,11 @@ def _walk(folder: str, follow_links: bool, above: set) -> Iterator:
                 if not is_clutter(entry.name)
             }
     except OSError as error:
-        yield folder, error.strerror or str(error)
-        return
-    if here in above:  # a link in a circle
+        yield str(folder), error.strerror or str(error)
         return
     for name in sorted(kinds):
         path = os.path.join(folder, name)
-        if kinds[name]:
-            yield from _walk(path, follow_links, above | {here})
-        else:
+        if not kinds[name]:
             yield path, ""
+        elif os.path.realpath(path) not in above:  # else a link in a circle
+            yield from walk(path, follow_links=follow_links, above=above)

@@ -1,6 +1,5 @@
 """Write a model for use without Keras, each file checked as it is written."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -9,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from catdog_helpers.data.runs import load_run
 from catdog_helpers.deploy.formats import (
@@ -85,20 +83,18 @@ def export(
     if format not in FILES or int8 and format != "litert":
         known = "litert with `int8`" if int8 else ", ".join(FILES)
         raise ValueError(f"`format` must be {known}. Received: {format!r}")
-    if format == "card":
-        with _partial_folder(folder) as partial:
-            write_hub(path, partial, has_page=(folder / "page").is_dir())
-            n_bytes = _size(partial)
-        return {"file": "README.md", "format": format, "bytes": n_bytes}
     if format == "web":
         runtime = find_runtime(runtime)
     with _partial_folder(folder) as partial:
+        if format == "card":
+            write_hub(path, partial)
+            n_bytes = _size(partial)
+            return {"file": "README.md", "format": format, "bytes": n_bytes}
         about = _write(path, format, partial, images, int8)
+        name = "model" if format == "web" else about["file"]
+        write_json(partial / f"{name}.json", about)
         if format == "web":
-            write_json(partial / "model.json", about)
             write_page(partial, runtime)
-        else:
-            write_json(partial / f"{about['file']}.json", about)
     return about
 
 
@@ -136,19 +132,15 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
     published as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir(), f"catdog-export-{key}.lock")):
-        for leftover in folder.glob(".partial-*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(
-            prefix=".partial-", dir=folder
-        ) as partial:
-            yield Path(partial)
-            for path in Path(partial).iterdir():
-                target = folder / path.name
-                if target.is_dir():  # os.replace replaces files only
-                    shutil.rmtree(target)
-                os.replace(path, target)
+    for leftover in folder.glob(".partial-*"):
+        shutil.rmtree(leftover)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+        yield Path(partial)
+        for path in Path(partial).iterdir():
+            target = folder / path.name
+            if target.is_dir():  # os.replace replaces files only
+                shutil.rmtree(target)
+            os.replace(path, target)
 
 
 def _images(path: Path, split: str, n: int) -> np.ndarray:

@@ -70,13 +70,22 @@ def compare(
         np.nan_to_num(np.abs(expected[name] - found[name]), nan=1.0)
         for name in found
     ]
-    a, b = (_answers(outputs, found, card) for outputs in (expected, found))
-    return {
-        "images": len(a),
-        "largest_difference": float(max(d.max() for d in differences)),
-        "class_agreement": _share_alike(a, b, "class"),
-        "verdict_agreement": _share_alike(a, b, "verdict"),
-    }
+
+    def answers(outputs: dict) -> list[dict]:
+        probabilities, strange = outputs["probabilities"], False
+        if "distance" in found:  # the file is asked only for what it has
+            strange = outputs["distance"] > card["strange_above"]
+        strange = np.broadcast_to(strange, len(probabilities))
+        rows = zip(probabilities, strange, strict=True)
+        return [judge(*row, card["class_names"]) for row in rows]
+
+    a, b = answers(expected), answers(found)
+    parity = {"images": len(a)}
+    parity["largest_difference"] = float(max(d.max() for d in differences))
+    for key in ("class", "verdict"):
+        same = [x[key] == y[key] for x, y in zip(a, b, strict=True)]
+        parity[f"{key}_agreement"] = float(np.mean(same))
+    return parity
 
 
 def check_parity(parity: dict, *, int8: bool) -> None:
@@ -94,20 +103,6 @@ def check_parity(parity: dict, *, int8: bool) -> None:
             f"{least:.1%} are asked), probabilities up to "
             f"{parity['largest_difference']:.2g} apart"
         )
-
-
-def _answers(outputs: dict, kept: dict, card: dict) -> list[dict]:
-    """Judge each image by the outputs that the exported file has as well."""
-    strange = np.zeros(len(outputs["probabilities"]), bool)
-    if "distance" in kept:
-        strange = outputs["distance"] > card["strange_above"]
-    rows = zip(outputs["probabilities"], strange, strict=True)
-    return [judge(*row, card["class_names"]) for row in rows]
-
-
-def _share_alike(a: list[dict], b: list[dict], key: str) -> float:
-    pairs = zip(a, b, strict=True)
-    return float(np.mean([x[key] == y[key] for x, y in pairs]))
 
 
 def _open_onnx(path: Path):

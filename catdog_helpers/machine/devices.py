@@ -1,5 +1,7 @@
 """Share the work among several devices (GPUs) of one machine."""
 
+import os
+
 import keras
 import numpy as np
 
@@ -32,20 +34,24 @@ def use_devices(number: int | None = None) -> int:
             f"{backend} (TensorFlow and JAX can use several). "
             f"Received: {number}"
         )
+    found = found[:number]
     if backend == "tensorflow":
         import tensorflow as tf
 
-        if number:
-            strategy = tf.distribute.MirroredStrategy(found[:number])
+        if found or tf.distribute.has_strategy():
+            strategy = tf.distribute.MirroredStrategy(found) if found else None
             tf.distribute.experimental_set_strategy(strategy)
-        elif tf.distribute.has_strategy():
-            tf.distribute.experimental_set_strategy(None)
     elif backend == "jax":
         parallel = keras.distribution.DataParallel
         keras.distribution.set_distribution(
-            parallel(devices=found[:number]) if number else None
+            parallel(devices=found) if found else None
         )
     return number or 1
+
+
+def devices_told() -> int | None:
+    """Return the number of devices that `use_backend` was told, if any."""
+    return int(os.environ.get("CATDOG_DEVICES", 0)) or None
 
 
 def n_devices() -> int:

@@ -18,8 +18,12 @@ import keras
 import numpy as np
 
 from catdog_helpers.machine import trials
-from catdog_helpers.machine.devices import on_devices, run_batch
-from catdog_helpers.machine.precision import formats, has_gpu, with_precision
+from catdog_helpers.machine.devices import devices_told, on_devices, run_batch
+from catdog_helpers.machine.precision import (
+    formats,
+    gpu_capability,
+    with_precision,
+)
 
 OPENVINO = "openvino"  # it computes in float32, too
 MAX_CHANGE = 0.02  # of the outputs, relative: no choice may move them more
@@ -41,7 +45,7 @@ def choices() -> list[str]:
         return [told]
     found = formats()
     is_tensorflow = keras.backend.backend() == "tensorflow"
-    if is_tensorflow and find_spec("openvino") and not has_gpu():
+    if is_tensorflow and find_spec("openvino") and not gpu_capability():
         found.append(OPENVINO)
     return found
 
@@ -60,56 +64,24 @@ def choose(model, x: np.ndarray, n_images: int, name: str) -> str:
         One of `choices()`.
     """
     names = choices()
-    several = "CATDOG_DEVICES" in os.environ
-    if len(names) == 1 or several or n_images < 4 * len(x):
+    if len(names) == 1 or devices_told() or n_images < 4 * len(x):
         return names[0]
     x, trial = _trial_of(name, x)
 
-    def try_all() -> dict[str, float] | None:
+    def open_all() -> dict[str, Callable]:
         usual = partial(open_engine(model, "float32", x), x)
         (seconds,) = trials.least_seconds([usual])
         if seconds * n_images / len(x) < MIN_WORK:
-            return None
+            return {}
         runs, expected = {"float32": usual}, usual()[0]
         for other in names[1:]:
             with suppress(Exception):  # older versions cannot export
                 run = partial(open_engine(model, other, x), x)
                 if _change(expected, run()[0]) <= MAX_CHANGE:
                     runs[other] = run
-        return trials.measure(runs, len(x))
+        return runs
 
-    return trials.best(trials.measure_once(trial, try_all))
-
-
-def choose_for_training(model, image_size: int, batch_size: int = 32) -> str:
-    """Choose the number format in which a model trains fastest.
-
-    Args:
-        model: A `keras.Model` from images to probabilities, not compiled.
-        image_size: Side of the images in pixels.
-        batch_size: Images in a batch.
-
-    Returns:
-        One of `formats()`, or what `use_backend` was told.
-    """
-    names = _for_training()
-    if len(names) == 1:
-        return names[0]
-    shape = (batch_size, image_size, image_size, 3)
-
-    def try_all() -> dict[str, float]:
-        x = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
-        y = np.arange(batch_size) % 2
-        runs = {}
-        for name in names:
-            # Cloned: `with_precision` may give the model itself.
-            trial = with_precision(keras.models.clone_model(model), name)
-            trial.compile("sgd", "sparse_categorical_crossentropy")
-            runs[name] = partial(trial.train_on_batch, x, y)
-        return trials.measure(runs, batch_size)
-
-    name = f"train {model.name} {model.count_params()} {shape}"
-    return trials.best(trials.measure_once(name, try_all))
+    return trials.fastest(trial, len(x), open_all)
 
 
 def for_training(
@@ -132,16 +104,31 @@ def for_training(
     Returns:
         The copy; the model itself if it computes so already.
     """
-    if precision is None and image_size and n_images >= MIN_IMAGES:
-        precision = choose_for_training(model, image_size)
-    fast = with_precision(model, precision or _for_training()[0])
-    number = int(os.environ.get("CATDOG_DEVICES", 0)) or None
-    return on_devices(fast, number)
+    # OpenVINO cannot train.
+    names = [x for x in choices() if x != OPENVINO] or ["float32"]
+    if not precision and len(names) > 1 and n_images >= MIN_IMAGES:
+        precision = _choose_for_training(model, image_size, names)
+    fast = with_precision(model, precision or names[0])
+    return on_devices(fast, devices_told())
 
 
-def _for_training() -> list[str]:
-    """Return the choices that can train; the first without a trial."""
-    return [x for x in choices() if x != OPENVINO] or ["float32"]
+def _choose_for_training(model, image_size: int, names: list[str]) -> str:
+    """Choose the number format in which a model trains fastest."""
+    shape = (32, image_size, image_size, 3)
+
+    def open_all() -> dict[str, Callable]:
+        x = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+        y = np.arange(len(x)) % 2
+        runs = {}
+        for name in names:
+            # Cloned: `with_precision` may give the model itself.
+            trial = with_precision(keras.models.clone_model(model), name)
+            trial.compile("sgd", "sparse_categorical_crossentropy")
+            runs[name] = partial(trial.train_on_batch, x, y)
+        return runs
+
+    name = f"train {model.name} {model.count_params()} {shape}"
+    return trials.fastest(name, shape[0], open_all)
 
 
 def for_saving(model):
@@ -172,7 +159,7 @@ def figures(name: str, x: np.ndarray) -> str:
 
 def _trial_of(name: str, x: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the inputs of a trial, and the name under which it is kept."""
-    x = x if has_gpu() else x[:BATCH]  # a CPU is as fast with few images
+    x = x if gpu_capability() else x[:BATCH]  # a CPU is as fast with few images
     return x, f"run {name} {x.shape}"
 
 

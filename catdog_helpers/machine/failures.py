@@ -17,14 +17,7 @@ CONTROL = re.compile(
 
 @contextmanager
 def explain_memory(batch_size: int) -> Iterator[None]:
-    """Turn any framework's "out of memory" into one line with a way out.
-
-    Args:
-        batch_size: What the computation inside the `with` block used.
-
-    Raises:
-        MemoryError: In place of what the framework raised.
-    """
+    """Turn any framework's "out of memory" into one line with a way out."""
     try:
         yield
     except Exception as error:

@@ -1,10 +1,10 @@
 """Write files atomically, read them back, and know what is in them."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
 import uuid
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 SPARE_BYTES = 200 * 2**20  # a disk is never filled to its last byte
-PARTIAL = re.compile(r"\..*\.[0-9a-f]{12}\.partial(\.\w+)?")
+TAG = "[0-9a-f]" * 12  # of a partial file
 ABANDONED = 24 * 3600  # seconds without a change: its process was killed
 
 
@@ -54,35 +54,19 @@ def delete_partial_files(folder: Path, seconds: float, stem: str = "") -> None:
             where a lock keeps every other process from writing.
         stem: Only partial files of this file, by its name without suffix.
     """
-    now = time.time()
-    with suppress(OSError):  # another process may have deleted it
-        for entry in os.scandir(folder):
-            ours = entry.name.startswith(f".{stem[:80]}")
-            if not (ours and PARTIAL.fullmatch(entry.name)):
-                continue
-            if now - entry.stat().st_mtime >= seconds:
-                os.unlink(entry)
+    for path in folder.glob(f".{glob.escape(stem[:80])}*.{TAG}.partial*"):
+        with suppress(OSError):  # another process may have deleted it
+            if time.time() - path.stat().st_mtime >= seconds:
+                path.unlink()
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file atomically.
-
-    Args:
-        path: The file.
-        content: What to write.
-    """
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content; empty if it is missing, damaged or not an object.
-    """
+    """Read a JSON file; empty if it is missing, damaged or no object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -91,24 +75,13 @@ def read_json(path: Path) -> dict:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically.
-
-    Args:
-        path: The file.
-        text: What to write, in UTF-8.
-    """
+    """Write a text file atomically, in UTF-8."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_arrays(path: Path, known: dict, lists: dict) -> None:
-    """Write lists of arrays to an `.npz` file atomically.
-
-    Args:
-        path: The file.
-        known: What else to write, in JSON's types.
-        lists: Name to a list of arrays.
-    """
+    """Write lists of arrays by name, and what else is known in JSON types."""
     arrays = {
         f"{name}{i:05}": array
         for name, values in lists.items()

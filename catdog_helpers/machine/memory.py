@@ -12,11 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 class Budget:
-    """A number of bytes that threads share, waiting until enough is free.
-
-    Args:
-        n_bytes: How many there are.
-    """
+    """A number of bytes that threads share, waiting until enough is free."""
 
     def __init__(self, n_bytes: int):
         self._whole = self._free = n_bytes
@@ -24,11 +20,7 @@ class Budget:
 
     @contextmanager
     def hold(self, n_bytes: int) -> Iterator[None]:
-        """Hold bytes during a `with` block, as soon as so many are free.
-
-        Args:
-            n_bytes: How many; more than the whole budget is the whole of it.
-        """
+        """Hold bytes, as soon as so many, or the whole budget, are free."""
         n_bytes = min(n_bytes, self._whole)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= n_bytes)

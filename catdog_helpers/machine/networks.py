@@ -47,14 +47,7 @@ def read_member(path: Path, name: str) -> bytes | None:
 
 
 def leaves(layer) -> Iterator:
-    """Yield the layers of a model in order, and those of models inside it.
-
-    Args:
-        layer: A model, or a layer, which is its own only leaf.
-
-    Yields:
-        Layers that are not models.
-    """
+    """Yield the layers of a model in order, and those of models inside it."""
     inside = getattr(layer, "layers", None)
     if inside is None:
         yield layer
@@ -63,15 +56,12 @@ def leaves(layer) -> Iterator:
 
 
 def copy_layers(model, change: Callable[..., dict]):
-    """Copy a model, with its weights, and change its layers' configurations.
+    """Copy a model with its weights and names, but not compiled.
 
     Args:
         model: A functional or sequential `keras.Model`.
         change: Function from a layer to the entries of its configuration that
             differ in the copy.
-
-    Returns:
-        An uncompiled copy, with the same weights and layer names.
     """
     import keras
 
@@ -89,14 +79,9 @@ def copy_layers(model, change: Callable[..., dict]):
 
 
 def weights_sha256(model) -> str:
-    """Hash a model's weights.
+    """Hash a model's weights, as 64 hexadecimal digits.
 
-    Args:
-        model: A `keras.Model`.
-
-    Returns:
-        64 hexadecimal digits. The hash of a `.keras` file would not do: the
-        file contains the time at which it was saved.
+    The hash of a `.keras` file would not do: it contains the time of saving.
     """
     digest = hashlib.sha256()
     for weight in model.get_weights():

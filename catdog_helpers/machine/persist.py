@@ -35,10 +35,7 @@ def backup(
     Raises:
         OSError: If the disk is full; what was there stays as it was.
     """
-    found = []
-    for folder, kept in _places(persist, folders):
-        found += _pairs(folder, kept)
-    return _copy(found, "back up")
+    return _copy("back up", _pairs(persist, folders))
 
 
 def restore(
@@ -53,11 +50,8 @@ def restore(
     Returns:
         The files that were missing. A file that is there is not touched.
     """
-    found = []
-    for folder, kept in _places(persist, folders):
-        pairs = _pairs(kept, folder)
-        found += [pair for pair in pairs if not pair[1].exists()]
-    return _copy(found, "restore")
+    pairs = _pairs(persist, folders, back=True)
+    return _copy("restore", [pair for pair in pairs if not pair[1].exists()])
 
 
 def lasting(path: str | Path) -> Path:
@@ -67,33 +61,32 @@ def lasting(path: str | Path) -> Path:
     return Path(persist, "checkpoints", name) if persist else Path(path)
 
 
-def _places(persist, folders) -> list[tuple[Path, Path]]:
-    """Return where each folder is kept; empty without `persist`."""
+def _pairs(
+    persist: str | Path | None, folders: tuple, *, back: bool = False
+) -> list[tuple[Path, Path]]:
+    """List the files worth copying and where to; none without `persist`."""
     persist = persist or os.environ.get("CATDOG_PERSIST")
-    folders = map(Path, folders if persist else ())
-    return [(f, Path(persist) / f.resolve().name) for f in folders]
+    pairs = []
+    for folder in map(Path, folders if persist else ()):
+        source, target = folder, Path(persist) / folder.resolve().name
+        if back:
+            source, target = target, source
+        names = (path.relative_to(source) for path in source.rglob("*"))
+        # Last, because it marks the prepared images beside it as complete
+        names = sorted(names, key=lambda name: name.name == "images.json")
+        pairs += [(source / n, target / n) for n in names if _is_kept(n)]
+    return [pair for pair in pairs if pair[0].is_file()]
 
 
-def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """List the files worth keeping, and where each of them goes."""
-    names = (path.relative_to(source) for path in source.rglob("*"))
-    # Last, because it marks the prepared images beside it as complete
-    kept = filter(_is_kept, names)
-    kept = sorted(kept, key=lambda name: name.name == "images.json")
-    return [(source / n, target / n) for n in kept if (source / n).is_file()]
-
-
-def _is_kept(path: Path) -> bool:
+def _is_kept(name: Path) -> bool:
     """Return whether a file is worth keeping, by its path."""
-    unfinished = any(sign in path.name for sign in UNFINISHED)
-    # <dataset>/images/…, <dataset>/prepared_150px.partial-1a2b/…
-    return not (
-        unfinished
-        or any(part == LEFT_OUT or ".partial" in part for part in path.parts)
+    return not any(
+        part == LEFT_OUT or any(sign in part for sign in UNFINISHED)
+        for part in name.parts
     )
 
 
-def _copy(pairs: list[tuple[Path, Path]], what: str) -> list[Path]:
+def _copy(what: str, pairs: list[tuple[Path, Path]]) -> list[Path]:
     """Copy the files that are missing or older at their target."""
     copied = []
     pairs = [pair for pair in pairs if _must_copy(*pair)]
@@ -107,15 +100,11 @@ def _copy(pairs: list[tuple[Path, Path]], what: str) -> list[Path]:
                 shutil.copyfile(source, partial)
                 os.utime(partial, ns=times)
             copied.append(target)
-        except FileNotFoundError:
-            if source.exists():
-                raise  # else another process has just deleted it
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{what}: {source} could not be copied to {target.parent} "
-                f"({error.strerror}); the file there is unchanged",
-            ) from None
+            if source.exists():
+                place = str(target)
+                raise OSError(error.errno, error.strerror, place) from None
+            # Else another process has just deleted it.
     return copied
 
 

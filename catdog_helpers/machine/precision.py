@@ -23,16 +23,14 @@ def formats() -> list[str]:
         (Volta; the T4 has 7.5); on a CPU with AVX512-BF16 or AMX, bfloat16
         under TensorFlow, whose oneDNN uses them.
     """
-    if capability := _gpu_capability():
+    if capability := gpu_capability():
         fast = (f for k, f in GPU_TENSOR_CORES.items() if k <= capability)
         return ["float32", *list(fast)[:1]]
-    is_tensorflow = keras.backend.backend() == "tensorflow"
-    return ["float32"] + ["bfloat16"] * (is_tensorflow and _cpu_has_bfloat16())
-
-
-def has_gpu() -> bool:
-    """Return whether Keras computes on a GPU that tells its capability."""
-    return _gpu_capability() > 0
+    if keras.backend.backend() == "tensorflow" and CPU_FLAGS & {
+        *cpu_info().split()
+    }:
+        return ["float32", "bfloat16"]
+    return ["float32"]
 
 
 def with_precision(model: keras.Model, precision: str):
@@ -71,13 +69,13 @@ def with_precision(model: keras.Model, precision: str):
     return copy
 
 
-def _cpu_has_bfloat16() -> bool:
-    """Return whether the processor has instructions for bfloat16."""
+def cpu_info() -> str:
+    """Return what Linux knows of the processor; empty on other systems."""
     info = Path("/proc/cpuinfo")
-    return info.is_file() and bool(CPU_FLAGS & set(info.read_text().split()))
+    return info.read_text() if info.is_file() else ""
 
 
-def _gpu_capability() -> int:
+def gpu_capability() -> int:
     """Return the first GPU's compute capability, its whole part; else 0."""
     backend = keras.backend.backend()
     try:

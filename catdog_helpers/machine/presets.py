@@ -2,13 +2,15 @@
 
 import numpy as np
 
+HUB = "hub:"  # before the name of a preset of KerasHub
 
-def load_preset(preset: str, side: int | None = None, *, random: bool = False):
+
+def load_preset(base: str, side: int | None = None, *, random: bool = False):
     """Load a backbone of KerasHub with its own preprocessing.
 
     Args:
-        preset: As for `keras_hub.models.Backbone.from_preset`, such as
-            "dinov2_small", "hf://timm/resnet50.a1_in1k", or a folder.
+        base: "hub:" and a preset for `Backbone.from_preset`, such as
+            "hub:dinov2_small", "hub:hf://timm/resnet50.a1_in1k"; or a folder.
         side: Side of the images in pixels. Defaults to the preset's; few
             transformers take another.
         random: Whether to leave the weights as they are drawn.
@@ -25,8 +27,9 @@ def load_preset(preset: str, side: int | None = None, *, random: bool = False):
         import keras_hub
     except ImportError:
         raise ImportError(
-            f"the base hub:{preset} needs a package: pip install keras-hub"
+            f"the base {base} needs a package: pip install keras-hub"
         ) from None
+    preset = base.removeprefix(HUB)
     other = {"image_shape": (side, side, 3)} if side else {}
     converter = keras_hub.layers.ImageConverter.from_preset(preset)
     backbone = keras_hub.models.Backbone.from_preset(

@@ -4,28 +4,28 @@ import csv
 import io
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from catdog_helpers.machine.failures import one_line
 from catdog_helpers.machine.files import replacing
 
 COLUMNS = ("path", "class", "probability", "verdict", "error", "model")
-HEADER = f"{','.join(COLUMNS)}\r\n".encode()
-BOM = b"\xef\xbb\xbf"  # without it, Excel reads UTF-8 as an older encoding
+HEADER = f"{','.join(COLUMNS)}\r\n"
 # A spreadsheet runs a cell that starts like this, as a formula (OWASP, "CSV
 # injection"); the quotation mark is escaped so that no two cells get equal.
-FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
+FORMULA = tuple("=+-@＝＋－＠'")
 
 
 class Answers:
     """Write each answer to a CSV file, and copy its photograph, at once.
 
-    A cell that a spreadsheet would run as a formula starts with `'`. The file
-    has a byte order mark if a name in it is not ASCII.
+    A cell that a spreadsheet would run as a formula starts with `'`, and line
+    breaks in it are escaped. The file has a byte order mark if a name in it is
+    not ASCII: without it, Excel reads UTF-8 as an older encoding.
 
     Args:
         table: The CSV file, or `None`. If it exists, it goes on: complete
@@ -56,22 +56,23 @@ class Answers:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 lock = self.path.with_name(f".{self.path.name[:80]}.lock")
                 stack.enter_context(_alone(lock, table))
-                self._open()
+                self._tidy()
+                self.file = self.path.open("a", newline="", encoding="utf-8")
+                self.writer = csv.writer(self.file)
             self.locks = stack.pop_all()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        with self.locks:
+        # Every row is written; if tidying fails, the next run does it.
+        with self.locks, suppress(OSError):
             if self.file:
-                # Every row is written; if this fails, the next run does it.
-                with suppress(OSError):
-                    self.file.close()
-                    _tidy(self.path)
+                self.file.close()
+                self._tidy()
 
     def __contains__(self, path: str) -> bool:
-        return hash(_as_cell(path)) in self.known
+        return _as_cell(path) in self.known
 
     def add(self, row: dict, photograph) -> None:
         """Keep one answer.
@@ -81,14 +82,12 @@ class Answers:
             photograph: What it is about, a `Photograph`.
         """
         if self.folder and not row["error"]:
-            folder = self.folder / _as_name(row["verdict"])
-            folder.mkdir(parents=True, exist_ok=True)
             try:
                 data = photograph.read()
             except (OSError, ValueError) as error:  # gone in the meantime
                 row["error"] = f"not copied: {error}"
             else:
-                _copy(data, photograph.path, folder)
+                _copy(data, photograph.path, self.folder, row["verdict"])
         if self.file:  # after the copy: what has a row is not done again
             row = row | {"model": self.model}
             cells = [_as_cell(row[column]) for column in COLUMNS]
@@ -98,57 +97,44 @@ class Answers:
             except OSError as error:  # mostly a full disk; it has no name
                 place = str(self.path)
                 raise OSError(error.errno, error.strerror, place) from None
-            self._note(cells)
+            if not row["error"]:
+                self.known.add(cells[0])
 
-    def _note(self, cells: list[str]) -> None:
-        """Remember what has an answer; a hash is smaller than a path."""
-        if not cells[COLUMNS.index("error")]:
-            self.known.add(hash(cells[0]))
+    def _tidy(self) -> None:
+        """Write the table anew, with the last row of each photograph."""
+        rows, error = self._rows(), COLUMNS.index("error")
+        self.known = {path for path, row in rows.items() if not row[error]}
+        out = io.StringIO(newline="")
+        csv.writer(out).writerows([COLUMNS, *rows.values()])
+        encoding = "utf-8" if out.getvalue().isascii() else "utf-8-sig"
+        with replacing(self.path) as partial:
+            partial.write_bytes(out.getvalue().encode(encoding))
+            if self.path.exists():
+                shutil.copymode(self.path, partial)
 
-    def _open(self) -> None:
-        end = 0
-        for row, record in _complete_rows(self.path):
-            self._check(row, is_header=not end)
-            self._note(row)
-            end += len(record)
-        self.file = self.path.open("a", newline="", encoding="utf-8")
-        self.file.truncate(end)
-        self.writer = csv.writer(self.file)
-        if not end:
-            self.writer.writerow(COLUMNS)
-            self.file.flush()
-
-    def _check(self, row: list[str], *, is_header: bool) -> None:
-        if len(row) != len(COLUMNS) or is_header != (row == list(COLUMNS)):
+    def _rows(self) -> dict[str, list[str]]:
+        """Read and check the table, without a last row torn by a kill."""
+        data = self.path.read_bytes() if self.path.exists() else b""
+        if any(
+            HEADER.encode(x).startswith(data) for x in ("utf-8", "utf-8-sig")
+        ):
+            return {}
+        text = data.decode("utf-8-sig", "backslashreplace")
+        whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
+        header, *rows = list(csv.reader(whole)) or [[text]]
+        wrong = [row for row in rows if len(row) != len(COLUMNS)]
+        if header != list(COLUMNS) or wrong:
             raise ValueError(
                 f"{self.path} is another table, it would be spoilt: name "
-                f"another file. Received: {row!r:.99}"
+                f"another file. Received: {(wrong or [header])[0]!r:.99}"
             )
-        if not is_header and row[-1] != self.model:
+        if others := {row[-1] for row in rows} - {self.model}:
             raise ValueError(
                 f"{self.path} has answers of another model: name another "
                 "file, or move it away. "
-                f"Received: {row[-1]!r:.99}, now {self.model!r}"
+                f"Received: {others.pop()!r:.99}, now {self.model!r}"
             )
-
-
-def _tidy(path: Path) -> None:
-    """Keep the last row of each photograph, and add a byte order mark."""
-    last, is_ascii = {}, True
-    for number, (row, record) in enumerate(_complete_rows(path)):
-        last[hash(row[0]) if number else ""] = number
-        is_ascii = is_ascii and record.isascii()
-    with path.open("rb") as file:
-        lacks_bom = not is_ascii and file.read(len(BOM)) != BOM
-    if len(last) == number + 1 and not lacks_bom:
-        return
-    kept = set(last.values())
-    with replacing(path) as partial, partial.open("wb") as file:
-        file.write(BOM if lacks_bom else b"")
-        for number, (_, record) in enumerate(_complete_rows(path)):
-            if number in kept:
-                file.write(record)
-        shutil.copymode(path, partial)
+        return {row[0]: row for row in rows}
 
 
 def _alone(lock: Path, place: str | Path) -> FileLock:
@@ -162,42 +148,25 @@ def _alone(lock: Path, place: str | Path) -> FileLock:
         ) from None
 
 
-def _complete_rows(path: Path) -> Iterator[tuple[list[str], bytes]]:
-    """Yield each row of a CSV file that is whole, and its bytes."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        record, is_first = b"", True
-        for line in file:
-            record += line
-            # A line break within quotes is part of a name.
-            if record.count(b'"') % 2 == 0 and line.endswith(b"\n"):
-                text = record.removeprefix(BOM if is_first else b"")
-                text = text.decode("utf-8", "replace")
-                yield next(csv.reader(io.StringIO(text, newline=""))), record
-                record, is_first = b"", False
-        torn = (HEADER.startswith(record), (BOM + HEADER).startswith(record))
-        if is_first and not any(torn):
-            yield [record[:99].decode("utf-8", "replace")], record
-
-
 def _as_cell(value) -> str:
-    """Return the text of a cell that no spreadsheet runs as a formula."""
-    text = str(value)
+    """Return text on one line that no spreadsheet runs as a formula."""
+    text = one_line(value)
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def _copy(data, path: str, folder: Path) -> None:
+def _copy(data, path: str, folder: Path, verdict: str) -> None:
     """Write a photograph under its name, or under one with its hash."""
     if not isinstance(data, bytes):  # a PIL image
         buffer = io.BytesIO()
         data.save(buffer, "PNG")
         data, path = buffer.getvalue(), f"{path}.png"
-    target = folder / _as_name(re.split(r"[/\\]", path)[-1])
+    name = _as_name(re.split(r"[/\\]", path)[-1])
+    target = folder / _as_name(verdict) / name
     if target.exists() and target.read_bytes() != data:
         digest = sha256(data).hexdigest()[:12]
         target = target.with_name(f"{target.stem}-{digest}{target.suffix}")
     if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as partial:
             partial.write_bytes(data)
 

@@ -5,6 +5,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from catdog_helpers.data.walk import (
     is_image_name,
     walk,
 )
-from catdog_helpers.machine.failures import first_line, printable
+from catdog_helpers.machine.failures import printable
 
 Source = Any  # see `find_photographs`
 
@@ -67,16 +68,16 @@ def find_photographs(
         raise _type_error(sources)
     skip = None if skip is None else Path(skip).resolve()
     for number, source in enumerate(sources, 1):
-        name = f"photograph {number}"
-        if isinstance(source, dict):  # from an upload button
-            source = (source["name"], source["content"])
-        if isinstance(source, tuple) and len(source) == 2:
-            name, source = source
-            if isinstance(source, dict):  # from a button of ipywidgets 7
-                source = source["content"]
-        elif isinstance(source, (str, os.PathLike)):
+        if isinstance(source, (str, os.PathLike)):
             yield from _at_path(os.path.expanduser(source), skip)
             continue
+        name = f"photograph {number}"
+        if isinstance(source, dict):  # from an upload button
+            source = (source["name"], source)
+        if isinstance(source, tuple) and len(source) == 2:
+            name, source = source
+        if isinstance(source, dict):
+            source = source["content"]
         yield from _in_memory(name, source)
 
 
@@ -103,13 +104,9 @@ def _type_error(source) -> TypeError:
 def _in_memory(name: str, source) -> Iterator[Photograph]:
     """Yield what was given as an object, or what is in it if it is a zip."""
     named = getattr(source, "filename", "") or getattr(source, "name", "")
-    name = printable(named) if named and isinstance(named, str) else name
+    name = named if named and isinstance(named, str) else name
     if hasattr(source, "read") and not isinstance(source, Image.Image):
-        try:
-            source = source.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            yield _failing(name, f"cannot be read: {first_line(error)}")
-            return
+        source = source.read(MAX_BYTES + 1)
     if isinstance(source, (bytearray, memoryview)):
         source = bytes(source)
     if isinstance(source, np.ndarray):
@@ -119,12 +116,13 @@ def _in_memory(name: str, source) -> Iterator[Photograph]:
     if not isinstance(source, (bytes, Image.Image)):
         raise _type_error(source)
     if isinstance(source, bytes) and source[:4] == b"PK\3\4":
-        yield from _in_zip(io.BytesIO(source), name)
+        yield from _in_zip(io.BytesIO(source), printable(name))
     else:
         yield Photograph(printable(name), lambda: source)
 
 
 def _at_path(path: str, skip: Path | None) -> Iterator[Photograph]:
+    """Yield the file, or those of the folder, zip or pattern, at a path."""
     if os.path.isdir(path):
         yield from _in_folder(path, skip)
     elif os.path.exists(path):
@@ -143,6 +141,8 @@ def _at_path(path: str, skip: Path | None) -> Iterator[Photograph]:
 
 
 def _in_folder(folder: str, skip: Path | None) -> Iterator[Photograph]:
+    """Yield the photographs below a folder, apart from those in `skip`."""
+
     def is_skipped(path: str) -> bool:
         return bool(skip) and Path(path).resolve().is_relative_to(skip)
 
@@ -150,46 +150,42 @@ def _in_folder(folder: str, skip: Path | None) -> Iterator[Photograph]:
         yield _failing(folder, "photographs are copied to this folder")
         return
     for path, reason in walk(folder):
+        wanted = is_image_name(path) or is_image_file(path)
         if reason:
             yield _failing(path, reason)
-        elif is_skipped(path):
-            continue
-        elif is_image_name(path) or is_image_file(path):
+        elif wanted and not is_skipped(path):
             yield _file(path)
 
 
 def _in_zip(file, name: str) -> Iterator[Photograph]:
+    """Yield the photographs in a zip, to be read from there."""
     try:
         archive = zipfile.ZipFile(file)  # closed when no photograph needs it
     except (zipfile.BadZipFile, OSError) as error:
         yield _failing(name, f"no readable zip: {error}")
         return
-    for name_inside, member in zip_members(archive):
-        parts = PurePosixPath(name_inside.replace("\\", "/")).parts
+    for inside, member in zip_members(archive):
+        parts = PurePosixPath(inside.replace("\\", "/")).parts
         wanted = parts and is_image_name(parts[-1])
         if wanted and not any(is_clutter(p) for p in parts if p != ".."):
-            yield _member(archive, member, f"{name}/{name_inside}")
+            read = partial(_read_member, archive, member)
+            yield Photograph(printable(f"{name}/{inside}"), read)
 
 
-def _member(archive, member, path: str) -> Photograph:
-    def read() -> bytes:
-        size = member.file_size
-        if is_bomb(size, member.compress_size, MAX_BYTES, 2**24):
-            raise ValueError(f"too large: {size:,} bytes unpacked")
-        try:
-            with archive.open(member) as file:
-                return file.read(MAX_BYTES)
-        except Exception as error:  # a damaged zip raises nearly anything
-            raise ValueError(f"damaged in its zip: {error}") from None
-
-    return Photograph(printable(path), read)
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Read a member of a zip, unless it unpacks to too much."""
+    size = member.file_size
+    if is_bomb(size, member.compress_size, MAX_BYTES, 2**24):
+        raise ValueError(f"too large: {size:,} bytes unpacked")
+    try:
+        with archive.open(member) as file:
+            return file.read(MAX_BYTES)
+    except Exception as error:  # a damaged zip raises nearly anything
+        raise ValueError(f"damaged in its zip: {error}") from None
 
 
 def _file(path: str) -> Photograph:
-    def read() -> bytes:
-        return read_bytes(Path(path))
-
-    return Photograph(printable(path), read)
+    return Photograph(printable(path), partial(read_bytes, path))
 
 
 def _failing(path: str, reason: str) -> Photograph:

@@ -149,10 +149,9 @@ def _open(model, x: np.ndarray, n_images: int) -> Callable:
     """Open OpenVINO for many photographs, if it is faster, or else Keras."""
     choice = "float32"
     if n_images >= MANY:
-        # Never 16 bits: they change the answers.
         choice = choose(model, x, n_images, layers_key(model))
-        choice = OPENVINO if choice == OPENVINO else "float32"
-    return open_engine(model, choice, x)
+    # Never 16 bits: they change the answers.
+    return open_engine(model, OPENVINO if choice == OPENVINO else "float32", x)
 
 
 def _compute(run, x: np.ndarray, uncertainty: dict | None, mirror: bool):

@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "jobs": ["extract_shards", "predict_shards", "prepare_shards"],
-        "reading": ["open_shards"],
+        "storage": ["open_shards"],
     },
 )

@@ -3,8 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -51,10 +50,8 @@ def extract_shards(
     target: str | Path,
     *,
     image_size: int | None = None,
-    mirrored: bool = False,
     batch_size: int = 32,
     dtype: str = "float16",
-    precision: str = "float32",
     **how: int | str | None,
 ) -> int:
     """Run a frozen model over photographs, into shards at any address.
@@ -67,10 +64,8 @@ def extract_shards(
         target: Folder that gets a `.npy` of features and a `.parquet` of rows
             for each shard: see `open_shards`.
         image_size: Side of the images in pixels, if the model takes any.
-        mirrored: Flip the images left to right first.
         batch_size: Images at a time; changes only speed and memory.
         dtype: Of the features. "float16" halves them.
-        precision: The number format to compute in.
         how: As for `prepare_shards`.
 
     Returns:
@@ -82,19 +77,17 @@ def extract_shards(
     # Not above: Ray's workers import this before the backend is chosen.
     from catdog_helpers.features import VERSION
     from catdog_helpers.machine.networks import layers_key, weights_sha256
-    from catdog_helpers.machine.precision import with_precision
 
     options = {
         "image_size": image_size or model.input_shape[1],
-        "mirrored": mirrored,
         "dtype": dtype,
         "batch_size": batch_size,
     }
-    known = {"weights": weights_sha256(model), "precision": precision}
-    how["known"] = known | {"layers": layers_key(model), "version": VERSION}
+    known = {"weights": weights_sha256(model), "layers": layers_key(model)}
+    how["known"] = known | {"version": VERSION}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
-        with_precision(model, precision).save(path)
+        model.save(path)
         return _run(extract_step, source, target, options, files=[path], **how)
 
 
@@ -141,34 +134,28 @@ def _run(
     options: dict,
     *,
     known: dict | None = None,
-    files: list[Path] | None = None,
+    files: Sequence[Path] = (),
     per_shard: int = PER_SHARD,
     engine: str | None = None,
     workers: int | None = None,
 ) -> int:
-    """Run a step for each missing shard; return how many these were.
-
-    `target` gets a copy of `files`, the model; the record of its shards holds
-    `known` and `options`.
-    """
+    """Run a step for each missing shard; return how many these were."""
     if engine not in (None, "ray"):
         raise ValueError(f"`engine` must be 'ray'. Received: {engine!r}")
-    target = Storage(target)
     require(*filter(None, [engine]))
+    target = Storage(target)
     source = list_shards(source, target, per_shard)
     parts = {"step": step.__name__, "source": source.address}
     parts |= {"shards": len(source.names())} | (known or {}) | options
     parts.pop("batch_size", None)  # changes no result
     target.claim(parts)
-    model = Storage(f"{target.address}/model")
-    for file in files or []:  # where every worker finds it
-        model.put(file.name, lambda f, file=file: f.write(file.read_bytes()))
-    names = sorted(set(source.names()) - set(target.names()))
-    worker = partial(_Worker, step, source.address, target.address, options)
+    names = sorted({*source.names()} - {*target.names()})
+    model = {file.name: file.read_bytes() for file in files}
+    given = step, source.address, target.address, options, model
     if engine and names:
-        done = _with_ray(worker, names, workers, gpu=bool(files))
+        done = _with_ray(given, names, workers)
     else:
-        done = map(worker().make, names) if names else ()
+        done = map(_Worker(*given).make, names) if names else ()
     bar = step.__name__.removesuffix("_step")
     for name, error in tqdm(done, bar, len(names), unit=" shards"):
         if error:
@@ -176,42 +163,40 @@ def _run(
     return len(names)
 
 
-def _with_ray(worker, names, workers, *, gpu: bool) -> Iterator:
+def _with_ray(given: tuple, names: list[str], workers: int | None) -> Iterator:
     """Make shards on the cluster that Ray knows, or else on this machine."""
     import ray
     from ray.util import ActorPool
 
-    if not ray.is_initialized():
-        ray.init(
-            include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-        )
-    have = ray.cluster_resources()
-    gpus = int(have.get("GPU", 0)) if gpu else 0
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    ray.init(include_dashboard=False, ignore_reinit_error=True, **quiet)
+    have, (*given, model) = ray.cluster_resources(), given
+    gpus = int(have.get("GPU", 0)) if model else 0
     workers = min(workers or gpus or int(have["CPU"]), len(names))
     # A worker that dies is started again, and makes its shard again.
-    actor = ray.remote(
-        num_cpus=1,
-        num_gpus=min(1, gpus),
-        max_restarts=-1,
-        max_task_retries=-1,
-    )(worker.func)
+    again = {"max_restarts": -1, "max_task_retries": -1}
+    actor = ray.remote(num_cpus=1, num_gpus=min(1, gpus), **again)(_Worker)
     keras = sys.modules.get("keras")
-    given = *worker.args, keras and keras.config.backend()
+    given += ray.put(model), keras and keras.config.backend()
     actors = [actor.remote(*given) for _ in range(workers)]
     make = ActorPool(actors).map_unordered
-    return make(lambda x, name: x.make.remote(name), names)
+    # This keeps the model in Ray's store for workers that start again.
+    yield from make(lambda x, name: x.make.remote(name), names)
 
 
 class _Worker:
     """Make one shard after the other; Ray starts many of it."""
 
-    def __init__(self, step, source, target, options, backend=None):
+    def __init__(self, step, source, target, options, model, backend=None):
         if backend:
             os.environ["KERAS_BACKEND"] = backend
             # There is a worker for each core.
             os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         self.source, self.target = Storage(source), Storage(target)
-        self.step = step(self.source, self.target, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, data in model.items():
+                Path(folder, name).write_bytes(data)
+            self.step = step(self.source, Path(folder), **options)
 
     def make(self, name: str) -> tuple[str, str]:
         """Make a shard unless it is complete; return why it cannot be made."""

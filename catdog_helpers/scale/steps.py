@@ -1,11 +1,9 @@
-"""What is done with a shard: decode it, extract its features, predict it.
-
-Each step returns a function from a shard's name and table to what is written.
-"""
+"""Functions that make a shard of its name and table, by step."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,7 @@ from catdog_helpers.prediction.photographs import Photograph
 from catdog_helpers.scale.storage import Storage, read_address
 
 
-def prepare_step(source: Storage, target: Storage, image_size: int) -> Callable:
+def prepare_step(source: Storage, folder: Path, image_size: int) -> Callable:
     """Decode a shard as `prepare` does: pixels, and what was found."""
 
     def make(name: str, table: pd.DataFrame) -> tuple:
@@ -33,24 +31,15 @@ def prepare_step(source: Storage, target: Storage, image_size: int) -> Callable:
 
 
 def extract_step(
-    source: Storage,
-    target: Storage,
-    image_size: int,
-    mirrored: bool,
-    dtype: str,
-    batch_size: int,
+    source: Storage, folder: Path, image_size: int, dtype: str, batch_size: int
 ) -> Callable:
-    """Run the frozen model in `model/`: features, and why some are missing."""
+    """Run the frozen model: features, and why some are missing."""
     from catdog_helpers.features import as_dtype
     from catdog_helpers.models import in_batches
     from catdog_helpers.saving import read_keras
 
-    with Storage(f"{target.address}/model").local() as folder:
-        model = read_keras(folder / "model.keras")
-    decode = prepare_step(source, target, image_size)
-
-    def run(x: np.ndarray) -> np.ndarray:
-        return model.predict_on_batch(x[:, :, ::-1] if mirrored else x)
+    model = read_keras(folder / "model.keras")
+    decode = prepare_step(source, folder, image_size)
 
     def make(name: str, table: pd.DataFrame) -> tuple:
         if source.has(f"{name}.npy"):
@@ -62,6 +51,7 @@ def extract_step(
                 f"{source.address} must have images of {image_size} px. "
                 f"Received: shape {images.shape}"
             )
+        run = model.predict_on_batch
         (features,) = in_batches(run, images, batch_size=batch_size)
         features = features.astype(np.float32)
         features[found.reason != ""] = 0
@@ -72,13 +62,12 @@ def extract_step(
 
 
 def predict_step(
-    source: Storage, target: Storage, model: str, mirror: bool, batch_size: int
+    source: Storage, folder: Path, model: str, mirror: bool, batch_size: int
 ) -> Callable:
-    """Answer with the model in `model/`: the rows that `predict` yields."""
+    """Answer with a saved model: the rows that `predict` yields."""
     from catdog_helpers.prediction.predictor import load_predictor
 
-    with Storage(f"{target.address}/model").local() as folder:
-        answer, _ = load_predictor(folder / model, batch_size, mirror)
+    answer, _ = load_predictor(folder / model, batch_size, mirror)
 
     def make(name: str, table: pd.DataFrame) -> tuple:
         photos = (Photograph(x, partial(read_address, x)) for x in table.path)

@@ -1,16 +1,16 @@
-"""A folder of shards, on this disk or at any address that fsspec knows."""
+"""A folder of shards at any address that fsspec knows; one array of many."""
 
 import hashlib
 import io
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from catdog_helpers.data.walk import is_clutter, is_image_name
 from catdog_helpers.machine.failures import first_line, printable
 
 Source = str | Path | Iterable[str | Path]
+OPEN_FILES = 64  # at a time
 RECORD = "shards.json"  # what the shards beside it are, and how many
 
 
@@ -56,11 +57,9 @@ class Storage:
             return pd.read_parquet(file)
 
     def array(self, name: str) -> np.ndarray:
-        """Read a shard's pixels or features, from a local disk as a map."""
-        path = f"{self.root}/{name}.npy"
-        if self.is_local:
-            return np.load(path, mmap_mode="r")
-        return np.load(io.BytesIO(self.fs.cat_file(path)))
+        """Read a shard's pixels or features."""
+        data = self.fs.cat_file(f"{self.root}/{name}.npy")
+        return np.load(io.BytesIO(data))
 
     def write(self, name: str, table: pd.DataFrame, array=None) -> None:
         """Write a shard: the array, then the table."""
@@ -72,17 +71,10 @@ class Storage:
         """Write a file atomically: `write` receives it open."""
         self.fs.makedirs(self.root, exist_ok=True)
         # Two workers may write the same shard, if one was taken for dead.
-        partial = f"{self.root}/{name}.{uuid.uuid4().hex[:8]}.partial"
-        with self.fs.open(partial, "wb") as file:
+        new = f"{self.root}/{name}.{uuid.uuid4().hex[:8]}.partial"
+        with self.fs.open(new, "wb") as file:
             write(file)
-        self.fs.mv(partial, f"{self.root}/{name}")
-
-    @contextmanager
-    def local(self) -> Iterator[Path]:
-        """Yield a local folder with copies of the files."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.fs.get(f"{self.root}/", f"{folder}/", recursive=True)
-            yield Path(folder)
+        self.fs.mv(new, f"{self.root}/{name}")
 
     def record(self) -> dict:
         """Read what the shards are; empty if that is not recorded yet."""
@@ -92,31 +84,27 @@ class Storage:
     def claim(self, parts: dict) -> None:
         """Record all that the shards depend on; refuse a folder of others."""
         old = self.record()
-        changed = [k for k in parts if old.get(k) != parts[k]]
-        if changed and (old or self.names()):
+        changed = [k for k in parts if old and old.get(k) != parts[k]]
+        if changed:
             raise ValueError(
                 f"{self.root} has shards of another run: name another folder. "
                 f"Received another {', '.join(changed)}"
             )
         for leftover in self.fs.glob(f"{self.root}/*.partial"):
             self.fs.rm(leftover)
-        if changed:
+        if not old:
             text = json.dumps(parts, indent=2).encode()
             self.put(RECORD, lambda file: file.write(text))
 
 
 def list_shards(source: Source, target: Storage, per_shard: int) -> Storage:
-    """Return shards with `path` and `class` (the name of the folder).
+    """Return shards with `path` and `class`, made once, in the target.
 
-    Photographs are listed once, in `listing` in the target: a run that goes
-    on works on the same ones, whatever has come since. Existing shards are
-    returned as they are.
+    A run that goes on works on the same photographs, whatever has come since.
     """
     if isinstance(source, (str, Path)):
         storage = Storage(source)
-        if names := storage.names():
-            if "path" not in storage.table(names[0]):
-                raise ValueError(f"{source}: shards need a column `path`")
+        if storage.names():
             return storage
         source, paths = storage.address, _walk(storage)
     else:
@@ -124,21 +112,17 @@ def list_shards(source: Source, target: Storage, per_shard: int) -> Storage:
         digest = hashlib.sha256("\n".join(paths).encode(errors="replace"))
         source, paths = digest.hexdigest(), iter(paths)
     listing = Storage(f"{target.address}/listing")
-    parts = {"source": source, "per_shard": per_shard}
-    if not listing.has("complete"):
-        if target.has("listing"):  # half written, perhaps of other photographs
-            listing.fs.rm(listing.root, recursive=True)
-        listing.claim(parts)
-        n = 0
-        while some := [printable(path) for path in islice(paths, per_shard)]:
-            classes = [path.split("/")[-2:][0] for path in some]
-            table = pd.DataFrame({"path": some, "class": classes})
-            listing.write(f"{n:07d}", table)
-            n += 1
-        if not n:
-            raise ValueError(f"there are no photographs. Received: {source}")
-        listing.put("complete", lambda file: None)
-    listing.claim(parts)
+    if not listing.has(RECORD) and target.has("listing"):  # half written
+        listing.fs.rm(listing.root, recursive=True)
+    n = len(listing.names())
+    while not listing.has(RECORD) and (some := [*islice(paths, per_shard)]):
+        classes = [path.split("/")[-2:][0] for path in some]
+        table = pd.DataFrame({"path": some, "class": classes})
+        listing.write(f"{n:07d}", table.map(printable))
+        n += 1
+    if not n:
+        raise ValueError(f"there are no photographs. Received: {source}")
+    listing.claim({"source": source, "per_shard": per_shard})
     return listing
 
 
@@ -161,12 +145,9 @@ def read_address(path: str) -> bytes:
 
     try:
         with fsspec.open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES)
     except Exception as error:  # each service has exceptions of its own
         raise ValueError(f"not readable: {first_line(error)}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"too large: at most {MAX_BYTES:,} bytes are read")
-    return data
 
 
 def require(*packages: str) -> None:
@@ -177,3 +158,60 @@ def require(*packages: str) -> None:
                 f"{package} is missing: run pip install -e '.[ray]' in the "
                 "checkout"
             )
+
+
+class ShardedArray:
+    """Rows of many `.npy` files as one array; those taken are in memory."""
+
+    def __init__(self, paths: list[Path]):
+        read = lru_cache(OPEN_FILES)(partial(np.load, mmap_mode="r"))
+        self._read, self._paths = read, paths
+        files = [np.load(path, mmap_mode="r") for path in paths]
+        self._ends = np.cumsum([len(file) for file in files])
+        self.shape = (int(self._ends[-1]), *files[0].shape[1:])
+        self.dtype, self.ndim = files[0].dtype, len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        rows = np.asarray(np.arange(len(self))[rows])
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        out = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
+        for number in np.unique(numbers):
+            here, part = numbers == number, self._read(self._paths[number])
+            out[here] = part[rows[here] - self._ends[number] + len(part)]
+        return out
+
+
+def open_shards(folder: str | Path) -> tuple[Any, pd.DataFrame]:
+    """Open what `prepare_shards`, `extract_shards`, `predict_shards` wrote.
+
+    Args:
+        folder: Their `target`; arrays must lie on a local disk.
+
+    Returns:
+        array: Pixels or features, an array that stays on disk and can be
+            given to `Batches`; `None` where there are answers only.
+        table: One row per photograph, in the same order.
+
+    Raises:
+        ValueError: If shards are missing, or arrays lie elsewhere.
+    """
+    storage = Storage(folder)
+    names, wanted = storage.names(), storage.record().get("shards")
+    if not names or wanted not in (None, len(names)):
+        raise ValueError(
+            f"{folder} has {len(names)} of {wanted or 'unknown'} shards: make "
+            "the others with the same call as these"
+        )
+    tables = [storage.table(name) for name in names]
+    table = pd.concat(tables, ignore_index=True)
+    if not storage.has(f"{names[0]}.npy"):
+        return None, table
+    if not storage.is_local:
+        raise ValueError(
+            f"copy the .npy files to a local disk first. Received: {folder}"
+        )
+    paths = [Path(storage.root, f"{name}.npy") for name in names]
+    return ShardedArray(paths), table

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
-from catdog_helpers.data.manifest import has_other_label
-from catdog_helpers.data.usable import count_reasons
+from catdog_helpers.data.manifest import count_reasons, has_other_label
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.training import UNEVEN
 

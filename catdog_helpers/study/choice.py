@@ -8,17 +8,20 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from catdog_helpers.bases import BASES, HUB, load_base
+from catdog_helpers.bases import load_base
 from catdog_helpers.data.runs import Run
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.features import extract_features
-from catdog_helpers.machine.trials import milliseconds_a_photograph
+from catdog_helpers.machine.files import read_json
+from catdog_helpers.machine.presets import HUB
+from catdog_helpers.machine.trials import least_seconds
 from catdog_helpers.study.curves import in_proportion
 from catdog_helpers.study.linear import cross_validate
 from catdog_helpers.uncertainty import EPSILON
 
 # Small, of several families, and with licences that allow any use
 CANDIDATES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50", "ConvNeXtTiny")
+LICENCES = Path(__file__).parents[1] / "deploy" / "licences.json"
 MANY = 400  # images that are enough to tell bases apart
 # McNemar's test on 300 photographs sees too little: over 20 draws of them it
 # let a base pass that was 3 points worse in 8. The log losses, tested in pairs,
@@ -54,7 +57,7 @@ def compare_bases(
     """
     order = np.random.default_rng(seed).permutation(run.train)
     rows = np.sort(in_proportion(order, run.labels)[:MANY])
-    table, losses = {}, {}
+    table, losses, licences = {}, {}, read_json(LICENCES)["base"]
     for entry in bases:
         base, weights = split_entry(entry)
         name = Path(base).name.removesuffix(".keras")
@@ -65,7 +68,7 @@ def compare_bases(
             table[name] = about | {"missing": str(error)}
         else:
             losses[name], measured = _measure(name, model, run, rows, seed)
-            licence = BASES[base].licence if base in BASES else "not known here"
+            licence = licences.get(base, "not known here")
             table[name] = about | measured | {"licence": licence, "missing": ""}
     table = pd.DataFrame.from_dict(table, orient="index")
     if not losses:
@@ -106,12 +109,13 @@ def _measure(name: str, model, run: Run, rows, seed: int):
     loss = -np.log(answers[np.arange(len(y)), own].clip(EPSILON))
     low, high = wilson_interval(right, len(y))
     batch = run.images[rows[:32]].astype("float32")
+    (seconds,) = least_seconds([lambda: whole.predict_on_batch(batch)])
     return loss, {
         "accuracy": right / len(y),
         "low": low,
         "high": high,
         "log loss": float(loss.mean()),
-        "images a second": 1000 / milliseconds_a_photograph(whole, batch),
+        "images a second": len(batch) / seconds,
         "MB": 4 * model.count_params() / 1e6,
     }
 

@@ -22,18 +22,11 @@ def test_what_is_saved_is_loaded(run_dir):
     assert info["split_sha256"] == split_sha256(manifest)
     assert info == json.loads((run_dir / "dataset.json").read_text("utf-8"))
     assert (manifest.label == (manifest["class"] == "dog")).all()
-    save_split(
-        run_dir / "again",
-        images,
-        manifest,
-        dataset="tiny",
-        folder=info["folder"],
-        seed=0,
-    )
+    names = {"dataset": "tiny", "folder": info["folder"]}
+    save_split(run_dir / "again", images, manifest, **names, seed=0)
     later = load_run(run_dir / "again")
-    again, same = later.manifest, later.info
-    pd.testing.assert_frame_equal(manifest, again)
-    assert same == info
+    pd.testing.assert_frame_equal(manifest, later.manifest)
+    assert later.info == info
 
 
 def test_a_missing_split_names_the_notebook(run_dir, tmp_path):

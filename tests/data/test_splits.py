@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catdog_helpers.data.splits import (
-    SPLITS,
-    split,
-    split_rows,
-    split_sha256,
-)
-from catdog_helpers.data.usable import usable_rows
+from catdog_helpers.data.manifest import why_left_out
+from catdog_helpers.data.splits import SPLITS, split, split_rows, split_sha256
 
 
 def sha256(text: str) -> str:
@@ -76,14 +71,9 @@ def test_any_class_sizes_can_be_split_to_the_last_image(first):
 
 
 def test_labels_are_class_numbers_in_alphabetical_order():
-    manifest = make({"dog": 10, "cat": 10, "10": 10, "9": 10})
-    result = split(manifest).groupby("class").label.agg(["min", "max"])
-    assert result.T.to_dict("list") == {
-        "10": [0, 0],
-        "9": [1, 1],
-        "cat": [2, 2],
-        "dog": [3, 3],
-    }
+    result = split(make({"dog": 10, "cat": 10, "10": 10, "9": 10}))
+    pairs = set(zip(result["class"], result.label, strict=True))
+    assert pairs == {("10", 0), ("9", 1), ("cat", 2), ("dog", 3)}
 
 
 def test_same_seed_same_split_and_another_seed_another():
@@ -140,15 +130,8 @@ def test_only_sound_unambiguous_images_are_used_and_identical_ones_once():
     manifest.loc[0, "status"] = "rejected"
     manifest.loc[2, ["sha256", "group"]] = manifest.loc[1, ["sha256", "group"]]
     manifest.loc[13, "group"] = 4  # a copy of an "a" among the "b"
-    usable = usable_rows(manifest)
-    assert np.flatnonzero(~usable).tolist() == [0, 2, 4, 13]
     result = split(manifest)
-    assert (result.split == "").to_numpy().nonzero()[0].tolist() == [
-        0,
-        2,
-        4,
-        13,
-    ]
+    assert np.flatnonzero(result.split == "").tolist() == [0, 2, 4, 13]
 
 
 GIVEN = [  # all that `index_images` gives
@@ -176,22 +159,19 @@ def test_a_given_split_is_respected(parts):
     assert len(used) == len(manifest)  # and by default nothing is wasted
 
 
-def test_a_given_test_set_is_the_test_set():
-    manifest = stack(
-        make({"a": 40, "b": 40}, "train"), make({"a": 10, "b": 15}, "test")
-    )
-    result = split(manifest)
-    given = result.given_split == "test"
-    assert (given == (result.split == "test")).all()
-
-
-def test_a_training_copy_of_a_given_test_image_is_left_out():
-    manifest = stack(
+@pytest.fixture
+def given():
+    """Return a manifest of 40 training and 20 test images."""
+    return stack(
         make({"a": 20, "b": 20}, "train"), make({"a": 10, "b": 10}, "test")
     )
-    manifest.loc[40, "group"] = 3  # a test image, near copy of a training one
-    result = split(manifest)
-    assert result.split[40] == "test"
+
+
+def test_a_given_test_set_is_the_test_set_and_its_copies_are_left_out(given):
+    given.loc[40, "group"] = 3  # a test image, near copy of a training one
+    result = split(given)
+    is_given = result.given_split == "test"
+    assert (is_given == (result.split == "test")).all()
     assert result.split[3] == ""
 
 
@@ -205,11 +185,7 @@ def test_a_training_copy_of_a_given_test_image_is_left_out():
         ({"a": 50, "b": 50}, {"train": 0}, "0 train"),
         ({"a": 50, "b": 50}, {"test": -1}, "-1 test"),
         ({"a": 50, "b": 3}, {"test": 1}, "class 'b' cannot give its share"),
-        (
-            {"a": 50, "b": 50},
-            {"test": 1},
-            "share of 1 images for test from the 50",
-        ),
+        ({"a": 50, "b": 50}, {"test": 1}, "of 1 images for test from the 50"),
     ],
 )
 def test_too_few_images_are_said_in_one_line(classes, sizes, message):
@@ -218,24 +194,15 @@ def test_too_few_images_are_said_in_one_line(classes, sizes, message):
     assert "\n" not in str(caught.value)
 
 
+REJECTED = {"status": "rejected", "reason": "HEIC"}
+
+
 @pytest.mark.parametrize(
     ("change", "why", "remedy"),
     [
-        (
-            {"status": "rejected", "reason": "HEIC"},
-            "30: HEIC",
-            "convert the files",
-        ),
-        (
-            {"group": 0},
-            "30: identical to a picture of another",
-            "delete the wrong",
-        ),
-        (
-            {"sha256": "x", "group": 45},
-            "29: identical to another file",
-            "different",
-        ),
+        (REJECTED, "30: HEIC", "convert the files"),
+        ({"group": 0}, "30: identical to a picture of", "delete the wrong"),
+        ({"sha256": "x", "group": 45}, "29: identical to another", "different"),
     ],
 )
 def test_why_a_class_has_no_images_is_said(change, why, remedy):
@@ -247,18 +214,15 @@ def test_why_a_class_has_no_images_is_said(change, why, remedy):
     assert remedy in str(caught.value)
 
 
-def test_copies_across_a_given_split_are_counted():
-    manifest = stack(
-        make({"a": 20, "b": 20}, "train"), make({"a": 10, "b": 10}, "test")
-    )
-    manifest["duplicate"] = manifest.index
-    manifest.loc[manifest["class"] == "a", "group"] = 0
-    words = "'a' photographs are nearly the same picture.*: frames of a fixed"
-    with pytest.raises(ValueError, match="20: a copy of a picture on another"):
-        split(manifest)
-    with pytest.raises(ValueError, match=words):
-        split(manifest)
-    assert counts(split(manifest, copies="identical"))["test"] == 20
+def test_copies_across_a_given_split_are_counted(given):
+    given["duplicate"] = given.index
+    given.loc[given["class"] == "a", "group"] = 0
+    with pytest.raises(
+        ValueError, match="20: a copy of a picture on"
+    ) as caught:
+        split(given)
+    assert re.search("'a' photographs are nearly.* a fixed", str(caught.value))
+    assert counts(split(given, copies="identical"))["test"] == 20
 
 
 def scene(n: int = 30, size: int = 20) -> pd.DataFrame:
@@ -294,7 +258,7 @@ def test_a_scene_that_cannot_be_split_is_the_reason_given():
 def test_only_duplicates_are_evidence_of_a_wrong_label():
     manifest = scene()
     manifest.loc[[0, 31], "duplicate"] = 0
-    assert np.flatnonzero(~usable_rows(manifest)).tolist() == [0, 31]
+    assert np.flatnonzero(why_left_out(manifest)).tolist() == [0, 31]
 
 
 @pytest.mark.parametrize(
@@ -323,14 +287,10 @@ def test_the_name_of_a_split_changes_with_it_and_only_then():
     moved = moved.assign(path="x/" + moved.path, reason="any", width=7)
     assert split_sha256(moved) == name
     used = result.index[result.split == "train"][0]
-    for column, value in {
-        "split": "test",
-        "class": "b",
-        "sha256": "0" * 64,
-    }.items():
+    for change in ({"split": "test"}, {"class": "b"}, {"sha256": "0" * 64}):
         other = result.copy()
-        other.loc[used, column] = value
-        assert split_sha256(other) != name, column
+        other.loc[used, list(change)] = list(change.values())
+        assert split_sha256(other) != name, change
 
 
 def test_pairs_of_copies_in_small_data_are_split():

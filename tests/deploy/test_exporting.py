@@ -1,17 +1,17 @@
 """Exported models: they answer as the original does, or are not kept."""
 
-import io
 import json
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from conftest import run_command
 from keras import layers
 
-from catdog_helpers.__main__ import main
 from catdog_helpers.bases import BASES, load_base
 from catdog_helpers.deploy import exporting, formats
 from catdog_helpers.deploy.exporting import export
@@ -34,6 +34,7 @@ FILES = {
 }
 
 
+run = partial(run_command, "export")
 formats_written = pytest.mark.parametrize("format", FILES)
 
 
@@ -72,6 +73,13 @@ def alone(model, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def uncertainty(model, images):
+    rows = np.arange(70)
+    found = measure_uncertainty(model, images, rows % 2, rows[:40], rows[40:])
+    return found | {"temperature": np.asarray(0.02)}
+
+
 def save(model, folder: Path, uncertainty=None) -> Path:
     save_model(model, folder / "any.keras", CARD, uncertainty)
     return folder / "any.keras"
@@ -86,10 +94,12 @@ def model_path(run_dir):
 
 
 @formats_written
-def test_the_file_answers_as_the_model_does(
-    format, model, alone, images, tmp_path
-):
-    result = export(alone, format, tmp_path, images=images)
+@pytest.mark.parametrize("first", [[], [layers.Resizing(21, 21)]])
+def test_the_file_answers_as_the_model_does(first, format, images, tmp_path):
+    model = make_model(first=first)
+    path = save(model, tmp_path / "from")
+    tmp_path /= "to"
+    result = export(path, format, tmp_path, images=images)
     found = run_exported(tmp_path / FILES[format], images)
     expected = model.predict(images.astype("float32"), verbose=0)
     assert set(found) == {"probabilities"}
@@ -104,22 +114,6 @@ def test_the_file_answers_as_the_model_does(
     assert {path.name for path in tmp_path.iterdir()} == names
 
 
-@formats_written
-def test_a_model_may_enlarge_its_images(format, images, tmp_path):
-    path = save(make_model(first=[layers.Resizing(21, 21)]), tmp_path)
-    result = export(path, format, tmp_path / "to", images=images)
-    assert result["parity"]["largest_difference"] < 1e-5
-
-
-def test_a_path_brings_its_card_and_the_test_images_of_its_run(
-    model_path, tmp_path
-):
-    result = export(model_path, "litert", tmp_path / "new" / "folder")
-    assert result["parity"]["images"] == 8
-    assert result["method"] == "any"
-    assert (tmp_path / "new" / "folder" / "model.tflite").is_file()
-
-
 def test_exporting_again_replaces_and_sweeps(alone, images, tmp_path):
     (tmp_path / ".partial-x1y2" / "saved_model").mkdir(parents=True)  # a kill's
     (tmp_path / "index.html").write_text("mine")
@@ -130,38 +124,32 @@ def test_exporting_again_replaces_and_sweeps(alone, images, tmp_path):
 
 
 @formats_written
-def test_a_file_that_answers_differently_is_not_kept(
-    format, alone, images, tmp_path, monkeypatch
+def test_a_file_without_its_temperature_is_not_kept(
+    format, model, images, uncertainty, tmp_path, monkeypatch
 ):
-    """Plant another model's file where the exporter writes its own."""
-    other = make_model()
-    other.set_weights([w * 1.1 for w in other.get_weights()])
+    def without(model, found, **options):
+        found = found | {"temperature": 1.0}
+        return formats.with_answers(model, found, **options)
 
-    def write_other(_, *given):
-        return formats.write_file(formats.with_answers(other, None), *given)
-
-    monkeypatch.setattr(exporting, "write_file", write_other)
-    with pytest.raises(
-        ValueError, match="answers differently and was not kept"
-    ):
-        export(alone, format, tmp_path, images=images)
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(exporting, "with_answers", without)
+    path = save(model, tmp_path, uncertainty)
+    with pytest.raises(ValueError, match="differently and was not kept"):
+        export(path, format, tmp_path / "to", images=images)
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 @pytest.mark.parametrize("int8", [True, False])
-@pytest.mark.parametrize("key", ["class_agreement", "verdict_agreement"])
-def test_tolerances(int8, key):
-    parity = {"class_agreement": 1, "verdict_agreement": 1}
-    parity |= {"images": 9, "largest_difference": 0}
+def test_tolerances(int8):
+    parity = {"class_agreement": 1, "verdict_agreement": 1, "images": 9}
+    parity |= {"largest_difference": 0}
     check_parity(parity, int8=int8)
-    with pytest.raises(ValueError, match="same answers to"):
-        check_parity(parity | {key: 0.949 if int8 else 0.9989}, int8=int8)
+    for key in ("class_agreement", "verdict_agreement"):
+        with pytest.raises(ValueError, match="same answers to"):
+            check_parity(parity | {key: 0.949 if int8 else 0.9989}, int8=int8)
     far = parity | {"largest_difference": 2e-3}
-    if int8:
-        check_parity(far, int8=True)
-    else:
-        with pytest.raises(ValueError, match="up to 0.002 apart"):
-            check_parity(far, int8=False)
+    expected = pytest.raises(ValueError, match="up to 0.002 apart")
+    with nullcontext() if int8 else expected:
+        check_parity(far, int8=int8)
 
 
 def test_comparison_by_hand():
@@ -199,13 +187,6 @@ def test_int8_is_smaller_and_says_so(images, tmp_path):
     assert (tmp_path / "model_int8.tflite.json").is_file()
 
 
-@pytest.fixture(scope="module")
-def uncertainty(model, images):
-    rows = np.arange(70)
-    found = measure_uncertainty(model, images, rows % 2, rows[:40], rows[40:])
-    return found | {"temperature": np.asarray(0.02)}
-
-
 @formats_written
 def test_temperature_and_distance_are_in_the_file(
     format, model, images, uncertainty, tmp_path
@@ -225,19 +206,6 @@ def test_temperature_and_distance_are_in_the_file(
     assert result["strange_above"] == threshold
     assert result["not_sure_below"] == 0.8
     assert "temperature" not in result  # it would be applied twice
-
-
-def test_a_file_without_its_temperature_is_not_kept(
-    model, images, uncertainty, tmp_path, monkeypatch
-):
-    def without(model, found, **options):
-        found = found | {"temperature": 1.0}
-        return formats.with_answers(model, found, **options)
-
-    monkeypatch.setattr(exporting, "with_answers", without)
-    path = save(model, tmp_path, uncertainty)
-    with pytest.raises(ValueError, match="answers differently"):
-        export(path, "saved_model", tmp_path, images=images)
 
 
 def test_litert_takes_exactly_one_image(alone, images, tmp_path):
@@ -303,9 +271,8 @@ def test_a_backend_that_cannot_is_said(alone, images, tmp_path, monkeypatch):
         raise NotImplementedError("only with TensorFlow\nand more")
 
     monkeypatch.setattr(keras.Model, "export", refuse)
-    with pytest.raises(ValueError, match="tensorflow backend: only") as caught:
+    with pytest.raises(ValueError, match="tensorflow backend: only.*Flow$"):
         export(alone, "litert", tmp_path, images=images)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -321,19 +288,14 @@ def test_wrong_arguments_are_named(options, words, alone, tmp_path):
         export(alone, folder=tmp_path, **options)
 
 
-def run(*arguments) -> tuple[int, str, str]:
-    out, error = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(error):
-        status = main(["export", *map(str, arguments)])
-    return status, out.getvalue(), error.getvalue()
-
-
 def test_the_command_exports_and_says_what_was_checked(model_path, tmp_path):
+    """On the test images of the model's run, with what its card says."""
     given = ["--model", model_path, "--to", tmp_path / "to"]
     status, out, error = run(*given, "--format", "litert", "--int8")
     assert (status, error) == (0, "")
-    assert "same class on 100.00% of 8 images" in out
-    assert (tmp_path / "to" / "model_int8.tflite").is_file()
+    assert "same class on 100.00% of 8 images" in out[-1]
+    beside = tmp_path / "to" / "model_int8.tflite.json"
+    assert json.loads(beside.read_text("utf-8"))["method"] == "any"
 
 
 def test_the_command_fails_in_one_line(tmp_path):
@@ -341,8 +303,8 @@ def test_the_command_fails_in_one_line(tmp_path):
     save_model(make_model(), path, CARD)
     for model, words in (("none.keras", "there is no"), (path, "`images`")):
         given = ["--model", model, "--format", "onnx", "--to", tmp_path / "to"]
-        status, out, error = run(*given)
-        assert (status, out) == (2, "")
+        status, lines, error = run(*given)
+        assert (status, lines) == (2, [])
         assert error.startswith("export: ")
         assert words in error
         assert error.count("\n") == 1

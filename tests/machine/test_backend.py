@@ -23,14 +23,11 @@ HERE = keras.config.backend()
 ANSWERS = Path(__file__).with_name("tensorflow_answers.json")
 
 
-def test_the_environment_chooses(monkeypatch):
+def test_the_environment_chooses_or_what_is_installed(monkeypatch):
+    """Colab's TPU machines have no TensorFlow."""
     monkeypatch.setenv("KERAS_BACKEND", HERE)
     assert use_backend() == use_backend(HERE) == HERE
-
-
-def test_without_a_choice_it_is_what_is_installed(monkeypatch):
-    """Colab's TPU machines have no TensorFlow."""
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.delenv("KERAS_BACKEND")
     monkeypatch.setattr(backend, "find_spec", lambda name: name == HERE)
     assert use_backend() == HERE
     assert os.environ["KERAS_BACKEND"] == HERE
@@ -48,9 +45,8 @@ def test_tensorflow_uses_onednn_unless_the_reader_chose(chosen, monkeypatch):
 @pytest.mark.parametrize("name", ["theano", "Tensorflow"])
 def test_what_is_not_there_is_refused_in_one_line(name, monkeypatch):
     monkeypatch.setattr(backend, "find_spec", lambda name: name == HERE)
-    with pytest.raises(ValueError, match=f"installed.*Received: '{name}'") as e:
+    with pytest.raises(ValueError, match=f"^.*installed.*Received: '{name}'$"):
         use_backend(name)
-    assert "\n" not in str(e.value)
 
 
 def test_too_late_is_said(monkeypatch):
@@ -64,12 +60,9 @@ def test_too_late_is_said(monkeypatch):
 def test_only_what_the_backend_needs_is_installed(name):
     script = runpy.run_path(str(ROOT / ".ci" / "requirements.py"))
     lines = script["requirements"](name)
-    frameworks = {
-        other
-        for other in backend.BACKENDS
-        if any(line.startswith(other) for line in lines)
-    }
-    assert frameworks == {name}
+    frameworks = [x for x in lines if x.startswith(backend.BACKENDS)]
+    assert all(x.startswith(name) for x in frameworks)
+    assert frameworks
     assert "keras>=3.13" in lines
     assert len(lines) == len(set(lines))
 
@@ -90,9 +83,7 @@ def test_tensorflow_is_not_needed():
         "model.predict(np.zeros((2, 32, 32, 3)), verbose=0)\n"
         "assert not [m for m in sys.modules if m.startswith('tensorflow')]\n"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def build() -> keras.Model:
@@ -138,16 +129,12 @@ def test_a_keras_json_of_the_users_changes_nothing(tmp_path):
 def test_tensorflow_does_not_warn_of_tracing_in_a_notebook():
     """Importing it where Python is interactive sets its level to INFO."""
     code = (
-        "import logging, sys\n"
-        "sys.ps1 = 'In : '\n"
-        "import catdog_helpers as ch\n"
-        "ch.use_backend()\n"
-        "import keras\n"
+        "import logging, sys; sys.ps1 = 'In : '\n"
+        "import catdog_helpers as ch; ch.use_backend(); import keras\n"
         "level = logging.getLogger('tensorflow').getEffectiveLevel()\n"
         "assert level == logging.ERROR, level\n"
     )
-    command = [sys.executable, "-c", code]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_a_saved_model_answers_alike_on_every_backend(tmp_path):

@@ -10,22 +10,6 @@ from catdog_helpers.machine.precision import formats, with_precision
 from catdog_helpers.models import build_cnn, build_head, cut_base, join
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    """Function that pretends to be on a machine with this hardware."""
-
-    def pretend(*, capability=0, flags="fma avx2", backend="tensorflow"):
-        class Info:
-            is_file = staticmethod(lambda: True)
-            read_text = staticmethod(lambda: f"flags\t\t: {flags} sse\n")
-
-        monkeypatch.setattr(module, "_gpu_capability", lambda: capability)
-        monkeypatch.setattr(module, "Path", lambda _: Info)
-        monkeypatch.setattr(keras.backend, "backend", lambda: backend)
-
-    return pretend
-
-
 @pytest.mark.parametrize(
     ("hardware", "expected"),
     [
@@ -41,11 +25,17 @@ def machine(monkeypatch):
         ({"capability": 7, "flags": "avx512_bf16"}, "float16"),
     ],
 )
-def test_the_hardware_says_which_formats_to_try(machine, hardware, expected):
-    machine(**hardware)
-    assert formats()[0] == "float32"
-    assert formats()[-1] == expected
-    assert len(formats()) <= 2
+def test_the_hardware_says_which_formats_to_try(
+    hardware, expected, monkeypatch
+):
+    machine = {"capability": 0, "flags": "fma", "backend": "tensorflow"}
+    machine |= hardware
+    info = f"flags\t\t: avx2 {machine['flags']} sse\n"
+    monkeypatch.setattr(module, "gpu_capability", lambda: machine["capability"])
+    monkeypatch.setattr(module, "cpu_info", lambda: info)
+    monkeypatch.setattr(keras.backend, "backend", lambda: machine["backend"])
+    others = [] if expected == "float32" else [expected]
+    assert formats() == ["float32", *others]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +69,9 @@ def test_a_base_gives_nearly_the_same_in_bfloat16(base, resolution):
 def test_weights_names_and_softmax_stay():
     model = build_cnn(32, 3)
     fast = with_precision(model, "bfloat16")
+    # A model that computes so already is not copied.
+    assert with_precision(model, "float32") is model
+    assert with_precision(fast, "bfloat16") is fast
     names = [[x.name for x in m.layers[1:]] for m in (fast, model)]
     assert names[0] == names[1]
     for one, other in zip(model.weights, fast.weights, strict=True):
@@ -88,17 +81,9 @@ def test_weights_names_and_softmax_stay():
     assert {x.compute_dtype for x in fast.layers[1:-1]} == {"bfloat16"}
 
 
-def test_a_model_that_computes_so_already_is_not_copied():
-    model = build_cnn(32, 2)
-    assert with_precision(model, "float32") is model
-    fast = with_precision(model, "bfloat16")
-    assert with_precision(fast, "bfloat16") is fast
-
-
 def test_another_precision_is_refused_in_one_line():
-    with pytest.raises(ValueError, match="Received: 'int8'") as caught:
+    with pytest.raises(ValueError, match="^.*Received: 'int8'$"):
         with_precision(build_cnn(32, 2), "int8")
-    assert "\n" not in str(caught.value)
 
 
 def test_a_copy_of_what_is_frozen_can_be_opened():

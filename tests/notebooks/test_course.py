@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from catdog_helpers.models import build_cnn, build_head
-from catdog_helpers.results import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -40,13 +39,9 @@ def lines(path: Path) -> int:
     return sum(bool(line.strip()) and line.strip()[0] != "#" for line in found)
 
 
-def test_the_quick_start_is_one_page():
-    path = PATHS[0]
-    assert len(cells(path, "code")) <= 15
-    assert lines(path) <= 60
-
-
-def test_the_course_is_short():
+def test_the_quick_start_is_one_page_and_the_course_is_short():
+    assert len(cells(PATHS[0], "code")) <= 15
+    assert lines(PATHS[0]) <= 60
     assert len(COURSE) == 5
     for path in COURSE:
         assert len(nbformat.read(path, as_version=4).cells) <= 45, path.name
@@ -55,10 +50,10 @@ def test_the_course_is_short():
 
 @pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)
 def test_the_first_cell_says_what_came_before(path):
-    first = cells(path, "markdown")[0]
+    first, *others = cells(path, "markdown")
     assert re.search(r"\*\*Before this one:\*\* .+\*\*You may skip\*\* ", first)
     for said in ("What it shows.", "What it does not."):
-        assert f"**{said}**" in "".join(cells(path, "markdown"))
+        assert f"**{said}**" in "".join(others)
 
 
 @pytest.mark.parametrize("path", [*PATHS[:6]], ids=lambda path: path.stem)
@@ -164,12 +159,3 @@ def test_file_facts_tell_nothing_but_what_the_files_are_like(tmp_path):
     assert facts["shape"].tolist() == [2, 2]
     assert facts["red"].tolist() == [0, 200]
     assert facts["PNG"].tolist() == [1, 0]
-
-
-def test_every_method_has_a_colour_of_its_own():
-    from catdog_helpers.plots import METHOD_COLORS, method_colors
-
-    assert set(METHOD_COLORS) == {name for name, _ in METHODS.values()}
-    colors = method_colors(["another", "fine-tuned", "scratch CNN", "third"])
-    assert colors["fine-tuned"] == METHOD_COLORS["fine-tuned"]
-    assert len(set(colors.values())) == 5

@@ -31,16 +31,13 @@ FIELDS = {
 def out(tmp_path_factory):
     """A short run of the whole series on the drawn sample."""
     folder = tmp_path_factory.mktemp("series")
-    arguments = (
-        "IMAGE_SIZE=64 TRAIN=60 VALIDATION=40 TEST=60 EPOCHS=2 SEED=0 "
-        f"DATA={folder / 'data'} OUT={folder / 'out'}"
-    )
-    dials = runner.parse_dials(arguments.split())
-    return runner.run(dials)
+    sizes = "IMAGE_SIZE=64 TRAIN=60 VALIDATION=40 TEST=60 EPOCHS=2 SEED=0"
+    arguments = f"{sizes} DATA={folder / 'data'} OUT={folder / 'out'}"
+    return runner.run(runner.parse_dials(arguments.split()))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_method_leaves_a_result(out, method):
+def test_each_method_leaves_a_result_and_a_model(out, method):
     result = json.loads((out / "results" / f"{method}.json").read_text())
     for name, kind in FIELDS.items():
         assert isinstance(result[name], kind), name
@@ -49,18 +46,10 @@ def test_each_method_leaves_a_result(out, method):
     assert result["epochs"] == 2 == len(result["history"]["val_loss"])
     sizes = [result[n] for n in ("n_train", "n_validation", "n_test")]
     assert sizes == [60, 40, 60]
-    assert result["split_sha256"] == load_run(out).info["split_sha256"]
-    assert result["train_seconds"] == result["history"]["seconds"][-1] > 0
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_saved_model_gives_what_was_measured(out, method):
     run = load_run(out)
-    x = run.images[run.test].astype("float32")
-    model, card = load_model(out / "models" / f"{method}.keras")
-    probabilities = model.predict(x, verbose=0)
-    measured = np.load(out / "results" / f"{method}.npy")
-    np.testing.assert_allclose(probabilities, measured, atol=0.01)
+    assert result["split_sha256"] == run.info["split_sha256"]
+    assert result["train_seconds"] == result["history"]["seconds"][-1] > 0
+    _, card = load_model(out / "models" / f"{method}.keras")
     assert card["class_names"] == ["cat", "dog"]
     assert card["image_size"] == 64
 
@@ -106,18 +95,6 @@ def assert_no_noise(path):
         text = output.get("text", "")
         text += output.get("data", {}).get("text/plain", "")
         assert not NOISE.search(text), f"{path.name}: {text}"
-
-
-def test_the_last_lines_are_the_scoreboard_and_what_to_do_next(out, capfd):
-    runner._sum_up(out)
-    printed, errors = capfd.readouterr()
-    assert errors == ""
-    assert not NOISE.search(printed)
-    lines = printed.splitlines()
-    assert lines[1].split()[0] == "method"
-    assert list(scoreboard(out)["training images"]) == [60, 60, 60]
-    said = [line.split()[0] for line in lines[-3:]]
-    assert said == ["Look", "Predict", "Report"]
 
 
 def test_the_report_is_one_page_without_code(out):
@@ -168,16 +145,9 @@ def test_three_classes_in_a_folder_of_ones_own(tmp_path):
         for i in range(30):
             picture = draw(kind, np.random.default_rng((7, i)), 80)
             picture.save(tmp_path / "photos" / name / f"{i}.jpg")
-    arguments = [
-        f"DATASET={tmp_path / 'photos'}",
-        "BASE=sample",
-        "IMAGE_SIZE=64",
-        "RESOLUTION=96",
-        f"OUT={tmp_path / 'out'}",
-        "EPOCHS=2",
-    ]
-    dials = runner.parse_dials(arguments) | {"DATA": str(tmp_path / "data")}
-    out = runner.run(dials)
+    given = f"DATASET={tmp_path}/photos DATA={tmp_path}/data OUT={tmp_path}/out"
+    sizes = "BASE=sample IMAGE_SIZE=64 RESOLUTION=96 EPOCHS=2"
+    out = runner.run(runner.parse_dials(f"{given} {sizes}".split()))
     results = load_results(out)
     assert list(results) == METHODS
     assert [r["resolution"] for r in results.values()] == [64, 96, 96]
@@ -271,15 +241,3 @@ def test_each_pitfall_has_its_price(whole):
     printed = (whole / "notebooks" / "11_pitfalls.ipynb").read_text("utf-8")
     for guard in ("images must be raw RGB", "open weights have not changed"):
         assert guard in printed
-
-
-@pytest.mark.slow
-def test_random_weights_are_said_to_be_random(tmp_path):
-    """The control arm: labelled, and no better than the pretrained base."""
-    arguments = ["NOTEBOOKS=1,3", "WEIGHTS=None", "EPOCHS=4"]
-    arguments.append(f"OUT={tmp_path / 'out'}")
-    out = runner.run(runner.parse_dials(arguments))
-    results = load_results(out)
-    assert results["bottleneck"]["weights"] == "random"
-    assert "random base" in scoreboard(out).index[0]
-    assert results["bottleneck"]["test_accuracy"] < 0.8

@@ -3,14 +3,10 @@
 import ast
 import re
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-
-import address
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -59,26 +55,22 @@ def test_the_series_is_complete():
 
 
 @notebooks
-def test_opening(path):
+def test_opening_and_ending(path):
     assert read(path).cells[0].cell_type == "markdown"
     (title,) = re.findall(r"(?m)^# (.+)", prose(path))
     assert re.match(rf"{int(path.name[:2])}\. [A-Z][\w-]+ \w", title)
-
-
-@notebooks
-def test_what_you_will_do_learn_need(path):
     opening, _, rest = prose(path).partition("\n## Set up")
     assert rest, 'there must be a heading "## Set up"'
     places = [opening.find(f"What you'll {w}") for w in ("do", "learn", "need")]
     assert -1 not in places
     assert places == sorted(places)
     assert "minute" in opening[places[-1] :]
-
-
-@notebooks
-def test_set_up(path):
-    expected = address.setup_cell(*address.read_address())
-    assert code_cells(path)[0].source == expected, "the same in all notebooks"
+    headings = re.findall(r"(?m)^## (.+)", prose(path))
+    assert headings[-2:] == ["Summary", "On your own"]
+    for following in PATHS[PATHS.index(path) + 1 :][:1]:
+        assert f"]({following.name})" in read(path).cells[-1].source
+    for link in re.findall(r"\]\(([^)#:\s]+)\)", prose(path)):
+        assert (path.parent / link).exists(), link
 
 
 @notebooks
@@ -100,20 +92,6 @@ def test_parameters(path):
     assert {"DATA", "OUT"} & set(names)
     before = "\n".join(cell.source for cell in cells[: index[0]])
     assert re.findall(r"(?m)^## (.+)", before) == ["Set up"]
-
-
-@notebooks
-def test_ending(path):
-    headings = re.findall(r"(?m)^## (.+)", prose(path))
-    assert headings[-2:] == ["Summary", "On your own"]
-    for following in PATHS[PATHS.index(path) + 1 :][:1]:
-        assert f"]({following.name})" in read(path).cells[-1].source
-
-
-@notebooks
-def test_links_lead_somewhere(path):
-    for link in re.findall(r"\]\(([^)#:\s]+)\)", prose(path)):
-        assert (path.parent / link).exists(), link
 
 
 @notebooks
@@ -154,14 +132,10 @@ def test_text_and_code_alternate(path):
 
 
 @notebooks
-def test_nothing_outdated(path):
+def test_nothing_outdated_and_no_path_of_a_machine(path):
     for pattern, why in OUTDATED.items():
         found = re.search(pattern, code(path))
         assert not found, f"{found[0]}: {why}"
-
-
-@notebooks
-def test_no_path_of_a_machine(path):
     for cell in read(path).cells:
         assert not re.search(MACHINE, cell.source)
     assert "/content" not in "".join(c.source for c in code_cells(path)[1:])
@@ -186,14 +160,3 @@ def test_only_public_names_of_the_package(path):
 def test_the_lesson_stays_in_the_notebook(path):
     for said in (".compile(", ".fit(", "Test accuracy"):
         assert said in code(path)
-
-
-@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
-def test_style(command):
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *command, *map(str, PATHS)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

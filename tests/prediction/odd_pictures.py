@@ -52,21 +52,18 @@ def _shapes(rng):
     image = Image.new("RGB", (SIDE, SIDE), _color(rng))
     draw = ImageDraw.Draw(image)
     for _ in range(rng.integers(1, 8)):
-        x, y = rng.integers(0, SIDE - 30, 2)
-        width, height = rng.integers(15, 110, 2)
-        box = tuple(map(int, (x, y, x + width, y + height)))
+        corners = rng.integers(0, SIDE, (3, 2))
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        box, fill = (*map(int, low), *map(int, high)), _color(rng)
         kind = rng.integers(4)
         if kind == 0:
-            draw.rectangle(box, fill=_color(rng))
+            draw.rectangle(box, fill=fill)
         elif kind == 1:
-            draw.ellipse(box, fill=_color(rng))
+            draw.ellipse(box, fill=fill)
         elif kind == 2:
-            draw.line(box, fill=_color(rng), width=int(rng.integers(2, 14)))
+            draw.line(box, fill=fill, width=int(rng.integers(2, 14)))
         else:
-            corners = [
-                tuple(map(int, p)) for p in rng.integers(0, SIDE, (3, 2))
-            ]
-            draw.polygon(corners, fill=_color(rng))
+            draw.polygon([tuple(map(int, p)) for p in corners], fill=fill)
     return image
 
 

@@ -1,7 +1,5 @@
 """Prediction: the reader's own files, one line each, whatever they are."""
 
-import csv
-import io
 import os
 import re
 import subprocess
@@ -9,13 +7,14 @@ import sys
 import threading
 import time
 import tomllib
-from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run_command
 from keras import layers
 from PIL import Image
 
@@ -71,16 +70,18 @@ def photos(tmp_path) -> Path:
 
 def test_each_photograph_gets_its_class_and_probability(model_path, tmp_path):
     files = [paint(tmp_path / f"{i}.png", name) for i, name in enumerate(NAMES)]
-    rows = list(predict(model_path, files))
+    rows = list(predict(model_path, files, with_images=True))
     assert [row["class"] for row in rows] == NAMES
+    assert [row["verdict"] for row in rows] == NAMES
     assert [row["path"] for row in rows] == [str(file) for file in files]
+    assert all(row["error"] == "" for row in rows)
+    x = np.stack([read_image(file, 12) for file in files])
+    np.testing.assert_array_equal([row["image"] for row in rows], x)
     model = keras.models.load_model(model_path)
-    x = np.stack([read_image(file, 12) for file in files]).astype("float32")
-    expected = model.predict_on_batch(x).max(axis=1)
+    expected = model.predict_on_batch(x.astype("float32")).max(axis=1)
     found = [row["probability"] for row in rows]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert all(row["error"] == "" for row in rows)
-    assert [row["verdict"] for row in rows] == NAMES
+    assert "image" not in next(predict(model_path, files))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
@@ -110,53 +111,36 @@ def test_an_unreadable_file_does_not_stop_the_others(
     assert all(np.isnan(row["probability"]) for row in rows if row["error"])
 
 
-def test_nothing_but_unreadable_files_is_no_crash(model_path, photos):
-    rows = list(predict(model_path, [photos / "empty.png", ROOT / "tests"]))
-    assert len(rows) == 1
+run = partial(run_command, "predict")
 
 
-def run(*arguments) -> tuple[int, list[str], str]:
-    out, error = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(error):
-        status = main(["predict", *map(str, arguments)])
-    return status, out.getvalue().splitlines(), error.getvalue()
-
-
-def test_command_line_prints_a_line_for_each_image(model_path, tmp_path):
+def test_the_command_prints_a_line_for_each_image(model_path, tmp_path):
     files = [paint(tmp_path / f"{i}.png", name) for i, name in enumerate(NAMES)]
     status, lines, error = run("--model", model_path, *files)
-    assert status == 0
-    assert error == ""
-    for line, file, name in zip(lines, files, NAMES, strict=True):
-        path, found, probability = line.split("\t")
-        assert (path, found) == (str(file), name)
-        assert 0.5 < float(probability) <= 1
-
-
-def test_exit_status_tells_of_an_unreadable_file(model_path, photos):
-    status, lines, _ = run("--model", model_path, photos)
-    assert status == 1
-    assert len(lines) == 5
+    assert (status, error) == (0, "")
     fields = [line.split("\t") for line in lines]
-    assert [f[1] for f in fields].count("unreadable") == 2
-    assert fields[-1] == [
-        str(photos / "empty.png"),
-        "unreadable",
-        "empty file (0 bytes)",
+    assert [f[:2] for f in fields] == [
+        [str(file), name] for file, name in zip(files, NAMES, strict=True)
     ]
+    assert all(0.5 < float(f[2]) <= 1 for f in fields)
 
 
-def test_table_holds_the_same_lines(model_path, photos, tmp_path):
-    path = tmp_path / "answers.csv"
-    run("--model", model_path, "--csv", path, photos)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+def test_an_unreadable_file_is_a_line_a_row_and_status_1(
+    model_path, photos, tmp_path
+):
+    table = tmp_path / "answers.csv"
+    status, lines, _ = run("--model", model_path, "--csv", table, photos)
+    assert (status, len(lines)) == (1, 5)
+    assert sum("\tunreadable\t" in line for line in lines) == 2
+    broken = f"{photos / 'empty.png'}\tunreadable\tempty file (0 bytes)"
+    assert lines[-1] == broken
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
     columns = ["path", "class", "probability", "verdict", "error", "model"]
-    assert list(rows[0]) == columns
-    assert [row["class"] for row in rows] == ["red", "green", "", "blue", ""]
-    assert rows[0]["path"].endswith("Föhn 猫.png")
-    assert float(rows[0]["probability"]) > 0.5
-    assert rows[2]["error"]
+    assert list(rows) == columns
+    assert list(rows["class"]) == ["red", "green", "", "blue", ""]
+    assert rows.path[0].endswith("Föhn 猫.png")
+    assert float(rows.probability[0]) > 0.5
+    assert rows.error[2]
 
 
 def test_no_photographs_at_all_is_said(model_path, tmp_path):
@@ -232,8 +216,8 @@ def program(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "catdog_helpers", *map(str, arguments)],
         cwd=ROOT,
-        capture_output=True,
-        **options,
+        **{"stdout": subprocess.PIPE} | options,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -242,8 +226,7 @@ def test_a_good_run_has_no_line_on_standard_error(model_path, photos):
     file = photos / "Föhn 猫.png"
     encoding = os.environ | {"PYTHONIOENCODING": "latin-1"}
     done = program("predict", "--model", model_path, file, env=encoding)
-    assert done.stderr == b""
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, b"")
     path = f"{photos}/Föhn \\u732b.png".encode("latin-1")
     assert done.stdout.startswith(path + b"\tred\t0.9")
     assert done.stdout.count(b"\n") == 1
@@ -252,13 +235,7 @@ def test_a_good_run_has_no_line_on_standard_error(model_path, photos):
 def test_an_output_that_is_closed_stops_it_without_a_word(model_path, photos):
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-m", "catdog_helpers", "predict", photos]
-        + ["--model", model_path],
-        cwd=ROOT,
-        stdout=write,
-        stderr=subprocess.PIPE,
-    )
+    done = program("predict", "--model", model_path, photos, stdout=write)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
 
@@ -303,55 +280,29 @@ def test_a_name_cannot_forge_a_line(model_path, tmp_path):
     assert "\x1b" not in error
 
 
-def test_a_line_says_whose_probability_it_is(model_path, tmp_path):
+def test_between_two_classes_both_are_named(model_path, tmp_path):
+    """And the line says whose probability it is."""
     file = tmp_path / "a.png"
     Image.new("RGB", (20, 20), (5, 250, 245)).save(file)
+    (near,) = predict(model_path, file.read_bytes())
+    assert near["verdict"] == "blue or green"
+    assert near["class"] == "green"
+    assert 0.5 < near["probability"] < 0.8
     _, (line,), _ = run("--model", model_path, file)
     assert re.fullmatch(r".*\tblue or green\tgreen 0\.[567]\d{3}", line)
 
 
 def test_a_file_that_was_half_synced_is_tried_again(model_path, tmp_path):
     table, file = tmp_path / "t.csv", tmp_path / "in" / "a.png"
-    paint(file, "red")
-    whole = file.read_bytes()
-    file.write_bytes(whole[:40])
+    whole = paint(file, "red").read_bytes()
     command = ["--model", model_path, "--csv", table, tmp_path / "in"]
-    for _ in range(2):
-        status, (line,), _ = run(*command)
-        assert status == 1
-        assert "unreadable" in line
-    file.write_bytes(whole)
-    status, lines, error = run(*command)
-    assert (status, len(lines)) == (0, 1)
+    for data, expected in ((whole[:40], 1), (whole[:40], 1), (whole, 0)):
+        file.write_bytes(data)
+        status, (line,), error = run(*command)
+        assert status == expected
+        assert ("unreadable" in line) == bool(expected)
     assert "goes on: 1 new rows" in error
-    with table.open(newline="", encoding="utf-8") as opened:
-        assert [row["class"] for row in csv.DictReader(opened)] == ["red"]
-
-
-def test_between_two_classes_both_are_named(model_path):
-    between = Image.new("RGB", (20, 20), (5, 250, 245))
-    (near,) = predict(model_path, between)
-    assert near["verdict"] == "blue or green"
-    assert near["class"] == "green"
-    assert 0.5 < near["probability"] < 0.8
-
-
-def test_bytes_images_and_named_bytes_are_taken(model_path, tmp_path):
-    file = paint(tmp_path / "a.png", "green")
-    sources = [file.read_bytes(), Image.open(file), ("up.png", bytes(9))]
-    rows = list(predict(model_path, sources))
-    assert [row["verdict"] for row in rows] == ["green", "green", "unreadable"]
-    paths = [row["path"] for row in rows]
-    assert paths == ["photograph 1", str(file), "up.png"]
-    one = list(predict(model_path, file.read_bytes()))
-    assert [row["class"] for row in one] == ["green"]
-
-
-def test_rows_have_the_pixels_when_asked(model_path, tmp_path):
-    file = paint(tmp_path / "a.png", "red")
-    (row,) = predict(model_path, file, with_images=True)
-    np.testing.assert_array_equal(row["image"], read_image(file, 12))
-    assert "image" not in next(predict(model_path, file))
+    assert list(pd.read_csv(table)["class"]) == ["red"]
 
 
 @pytest.fixture
@@ -379,19 +330,18 @@ def test_mirror_averages_both_views(left_right):
     assert both["probability"] == pytest.approx((seen + 0.5) / 2, rel=1e-5)
 
 
-def test_the_model_always_gets_batches_of_one_shape(model_path, photos):
+def test_the_model_always_gets_batches_of_one_shape(
+    model_path, photos, monkeypatch
+):
     """Another shape would be compiled anew."""
-    shapes = set()
-
-    real = keras.Model.predict_on_batch
+    shapes, real = set(), keras.Model.predict_on_batch
 
     def spy(self, x):
         shapes.add(x.shape)
         return real(self, x)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.Model, "predict_on_batch", spy)
-        list(predict(model_path, photos, batch_size=2))
+    monkeypatch.setattr(keras.Model, "predict_on_batch", spy)
+    list(predict(model_path, photos, batch_size=2))
     assert shapes == {(2, 12, 12, 3)}
 
 
@@ -419,27 +369,21 @@ def test_too_little_memory_is_said_and_what_was_answered_is_kept(
     assert len(table.read_text("utf-8").splitlines()) == 1 + 4
 
 
-def test_a_reader_that_stops_leaves_no_thread_behind(model_path, tmp_path):
-    before = threading.active_count()
-    file = paint(tmp_path / "a.png", "red")
-    rows = predict(model_path, (file for _ in range(10**9)), batch_size=2)
-    assert next(rows)["class"] == "red"
-    rows.close()
-    assert threading.active_count() <= before
-
-
 def test_photographs_are_read_ahead_but_not_far(model_path, tmp_path):
-    taken = []
+    """And a reader that stops leaves no thread behind."""
+    taken, before = [], threading.active_count()
+    file = paint(tmp_path / "a.png", "red")
 
     def sources():
         for number in range(1000):
             taken.append(number)
-            yield paint(tmp_path / "a.png", "red")
+            yield file
 
     rows = predict(model_path, sources(), batch_size=2)
-    next(rows)
+    assert next(rows)["class"] == "red"
     assert 2 < len(taken) <= 16
     rows.close()
+    assert threading.active_count() <= before
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -466,17 +410,9 @@ def test_a_large_folder_is_answered_by_openvino(
     for one, other in zip(expected, found, strict=True):
         assert one["verdict"] == other["verdict"]
         assert one["probability"] == pytest.approx(other["probability"], 1e-4)
-
-
-def test_a_number_format_that_changes_answers_is_not_taken(
-    model_path, photos, monkeypatch
-):
-    expected = list(predict(model_path, photos))
+    # A number format that changes answers is not taken.
     monkeypatch.setattr(predictor, "choose", lambda *_: "bfloat16")
-    monkeypatch.setattr(predictor, "MANY", 1)
-    pd.testing.assert_frame_equal(
-        pd.DataFrame(predict(model_path, photos)), pd.DataFrame(expected)
-    )
+    assert list(predict(model_path, tmp_path, mirror=mirror)) == expected
 
 
 def test_a_model_of_drawings_says_so_once(model_path, tmp_path):
@@ -518,14 +454,13 @@ def test_sort_copies_into_a_folder_for_each_verdict(model_path, tmp_path):
 @pytest.mark.slow
 def test_kills_at_any_moment_leave_one_row_and_copy_each(model_path, tmp_path):
     folder, table, out = tmp_path / "in", tmp_path / "t.csv", tmp_path / "out"
-    for i in range(300):
-        paint(folder / f"{i}.png", "red")
-    command = [sys.executable, "-m", "catdog_helpers", "predict", folder]
-    command += ["--model", model_path, "--csv", table, "--sort", out]
+    files = [paint(folder / f"{i}.png", "red") for i in range(300)]
+    command = ["predict", folder, "--model", model_path, "--csv", table]
+    command = list(map(str, [*command, "--sort", out, "--batch-size", 1]))
     for kill in range(4):
         before = table.stat().st_size if table.exists() else 0
         process = subprocess.Popen(
-            list(map(str, [*command, "--batch-size", "1"])),
+            [sys.executable, "-m", "catdog_helpers", *command],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
         )
@@ -534,16 +469,12 @@ def test_kills_at_any_moment_leave_one_row_and_copy_each(model_path, tmp_path):
             if table.exists() and table.stat().st_size > before + 100:
                 time.sleep(0.03 * kill)
                 process.kill()
-                break
             time.sleep(0.005)
-        process.wait()
-    done = program(*command[3:])
+    done = program(*command)
     assert done.returncode == 0, done.stderr
-    expected = sorted(map(str, folder.iterdir()))
-    assert sorted(pd.read_csv(table).path) == expected
+    assert sorted(pd.read_csv(table).path) == sorted(map(str, files))
     copies = [path.name for path in out.rglob("*") if path.is_file()]
-    names = [path.name for path in folder.iterdir()]
-    assert sorted(copies) == sorted([*names, ".lock"])
+    assert sorted(copies) == sorted([*(x.name for x in files), ".lock"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")

@@ -52,9 +52,8 @@ def test_rejected_contradicting_and_suspect_images_are_counted():
     table.loc[3, ["status", "reason"]] = "rejected", "damaged: cut (9 bytes)"
     table.loc[4, ["status", "reason"]] = "rejected", "empty file (0 bytes)"
     table.loc[6, ["status", "reason"]] = "rejected", "damaged: cut (5 bytes)"
-    table.loc[60, ["group", "duplicate"]] = (
-        5  # of class b, a copy of one of class a
-    )
+    # Of class b, a copy of one of class a
+    table.loc[60, ["group", "duplicate"]] = 5
     said = advise(table, suspects=["a/7.jpg", "b/70.jpg"])
     reasons = "(2: damaged; 1: empty file (0 bytes)), such as a/3.jpg."
     assert f"3 files do not decode {reasons}" in said

@@ -29,20 +29,15 @@ def test_each_set_lies_within_the_next_and_is_stratified():
     counts = [int(LABELS[rows].sum()) for rows in drawn.values()]
     assert counts[0] == 1  # of every class
     assert np.abs(np.subtract(counts[1:4], [2, 5, 30])).max() <= 1
+    again, other = (subsets(LABELS, ROWS, [50], seed=n)[50] for n in (1, 2))
+    np.testing.assert_array_equal(drawn[50], again)
+    assert set(drawn[50]) != set(other)
 
 
 def test_many_classes_have_one_image_each_at_least():
     labels = np.repeat(np.arange(37), np.arange(3, 40))
     for rows in subsets(labels, np.arange(777), [37, 60, 200]).values():
         assert set(labels[rows]) == set(range(37))
-
-
-def test_the_seed_decides():
-    one, same, other = (
-        subsets(LABELS, ROWS, [50], seed=seed)[50] for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one, same)
-    assert set(one) != set(other)
 
 
 @pytest.mark.parametrize("sizes", [[1, 50], [50, 401], []])
@@ -70,40 +65,39 @@ def curves(scratch=0.0):
     )
 
 
-def summed_up(table, n_test=1000):
-    return sum_up_curves(
-        table, "scratch", "transfer", n_classes=2, n_test=n_test
-    )
+STAR = {"method": "scratch", "training images": 2000, "longer": True}
+STAR |= {"test accuracy": 0.82}
 
 
-def test_one_sentence_says_what_few_images_beat():
-    assert summed_up(curves()) == (
-        "200 training images with transfer (0.800 ± 0.028, 2 seeds) beat 2,000 "
-        "with scratch (0.750)."
-    )
-    assert "(0.780, 1 seed)" in summed_up(curves().iloc[::2])
-
-
-def test_a_line_at_chance_is_compared_with_nothing():
-    said = summed_up(curves(scratch=-0.24), n_test=1000)
-    assert "not do better than guessing (0.510)" in said
-    assert "beat" not in said
-    # With a hundred times the test images, 0.51 is more than chance.
-    assert "beat" in summed_up(curves(scratch=-0.24), n_test=100_000)
-
-
-def test_longer_training_is_not_averaged_with_the_others():
-    star = {"method": "scratch", "training images": 2000, "longer": True}
-    star |= {"test accuracy": 0.82}
-    table = pd.concat([curves(), pd.DataFrame([star])], ignore_index=True)
-    said = summed_up(table)
-    assert "2,000 training images with transfer (0.900" in said
-    assert "beat 2,000 with scratch (0.820)" in said
-
-
-def test_a_method_that_never_wins_is_said_to():
-    said = summed_up(curves(scratch=0.2))
-    assert said.startswith("With no number of images did transfer do better")
+@pytest.mark.parametrize(
+    ("table", "n_test", "said"),
+    [
+        (
+            curves(),
+            1000,
+            "200 training images with transfer (0.800 ± 0.028, 2 seeds) beat "
+            "2,000 with scratch (0.750).",
+        ),
+        (curves().iloc[::2], 1000, "(0.780, 1 seed)"),
+        # A line at chance is compared with nothing.
+        (curves(-0.24), 1000, "not do better than guessing (0.510)"),
+        # With a hundred times the test images, 0.51 is more than chance.
+        (curves(-0.24), 100_000, "beat 2,000"),
+        # Longer training is not averaged with the others.
+        (
+            pd.concat([curves(), pd.DataFrame([STAR])], ignore_index=True),
+            1000,
+            "2,000 training images with transfer (0.900 ± 0.028, 2 seeds) beat "
+            "2,000 with scratch (0.820)",
+        ),
+        (curves(0.2), 1000, "With no number of images did transfer do better"),
+    ],
+)
+def test_one_sentence_says_what_few_images_beat(table, n_test, said):
+    methods = "scratch", "transfer"
+    found = sum_up_curves(table, *methods, n_classes=2, n_test=n_test)
+    assert said in found
+    assert ("beat" in found) == ("guessing" not in said and "no n" not in said)
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):

@@ -125,12 +125,8 @@ def test_the_most_suspect_comes_first_whatever_the_run():
     assert set(found) <= {0, 2}
     again, _ = suspect_labels(features, labels, seed=4)
     assert found == again.tolist()
-
-
-def test_too_few_images_give_no_suspects():
-    found, _ = suspect_labels(*blobs(8, 0.1, 2))
-    assert found.tolist() == []
-    assert found.dtype == int
+    few, _ = suspect_labels(*blobs(8, 0.1, 2))
+    assert few.tolist() == []
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])

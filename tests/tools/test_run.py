@@ -12,9 +12,10 @@ import time
 from functools import partial
 from pathlib import Path
 
+import keras
 import nbformat
-import pandas
 import pytest
+from conftest import save_method
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import dials
@@ -65,40 +66,28 @@ def test_defaults_are_the_drawn_sample():
 def test_paths_are_made_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "Мои фото.tar.gz").touch()
-    (tmp_path / "w.weights.h5").touch()
-    (tmp_path / "my base.keras").touch()
-    found = dials.parse_dials(
-        [
-            "DATASET=Мои фото.tar.gz",
-            "WEIGHTS=~/w.weights.h5",
-            "BASE=./my base.keras",
-            "SEED=0",
-            "IMAGE_SIZE=32",
-            "CUT=mixed7",
-        ]
-    )
+    paths = {
+        "DATASET": "Мои фото.tar.gz",
+        "WEIGHTS": "~/w.weights.h5",
+        "BASE": "./my base.keras",
+    }
+    absolute = {k: str(tmp_path / Path(v).name) for k, v in paths.items()}
+    for path in absolute.values():
+        Path(path).touch()
+    others = {"SEED": 0, "IMAGE_SIZE": 32, "CUT": "mixed7"}
+    found = dials.parse_dials(f"{k}={v}" for k, v in (paths | others).items())
     assert [name[:2] for name in found.pop("NOTEBOOKS")] == SERIES
     key = "[0-9a-f]{8}"  # of the archive's path
-    out = str(ROOT / "runs/Мои_фото")
-    assert re.fullmatch(f"{re.escape(out)}-{key}-my-base", found.pop("OUT"))
-    assert found == {
-        "DATASET": str(tmp_path / "Мои фото.tar.gz"),
-        "WEIGHTS": str(tmp_path / "w.weights.h5"),
-        "BASE": str(tmp_path / "my base.keras"),
-        "SEED": 0,
-        "IMAGE_SIZE": 32,
-        "CUT": "mixed7",
-    }
+    out = re.escape(str(ROOT / "runs/Мои_фото"))
+    assert re.fullmatch(f"{out}-{key}-my-base", found.pop("OUT"))
+    assert found == absolute | others
 
 
 @pytest.mark.parametrize("word", ["None", "none"])
 def test_random_weights_show_in_the_name(word):
-    found = dials.parse_dials(
-        ["DATASET=https://example.org/a/pets.zip?x=1", f"WEIGHTS={word}"]
-    )
-    assert found["WEIGHTS"] is None
-    assert found["BASE"] == "VGG16"
+    address = "DATASET=https://example.org/a/pets.zip?x=1"
+    found = dials.parse_dials([address, f"WEIGHTS={word}"])
+    assert (found["WEIGHTS"], found["BASE"]) == (None, "VGG16")
     assert re.search("runs/pets-[0-9a-f]{8}-random$", found["OUT"])
 
 
@@ -176,12 +165,9 @@ def test_dials_are_those_of_the_notebooks(tmp_path, monkeypatch):
     assert known.keys() >= dials.TOOLS.keys()
 
 
-def test_the_page_of_dials_is_as_written():
-    """`python tools/dials.py` writes it anew."""
+def test_the_page_and_the_help_have_the_dials(capsys):
+    """`python tools/dials.py` writes the page anew."""
     assert dials.DOCS.read_text("utf-8") == dials.to_markdown()
-
-
-def test_help_lists_the_dials(capsys):
     assert run.main(["--help"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -247,17 +233,6 @@ def test_values_reach_the_notebooks_in_order(tmp_path, capsys):
     assert lines[2].endswith(" s  Show")
 
 
-def test_plots_are_kept(tmp_path):
-    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
-    notebook = write_notebook(tmp_path / "01_plot.ipynb", "# Plot", plot)
-    run.run({"OUT": str(tmp_path)}, [notebook])
-    done = tmp_path / "notebooks/01_plot.ipynb"
-    (output,) = nbformat.read(done, as_version=4).cells[1].outputs
-    picture = output.data["image/png"].strip()
-    html = done.with_suffix(".html").read_text("utf-8").replace("\n", "")
-    assert html.count(picture.replace("\n", "")) == 1
-
-
 def test_the_machine_is_set_in_the_kernels_only(tmp_path, monkeypatch):
     monkeypatch.delenv("CATDOG_PRECISION", raising=False)
     show = "import os\nprint(os.environ['CATDOG_PRECISION'])\n"
@@ -270,18 +245,22 @@ def test_the_machine_is_set_in_the_kernels_only(tmp_path, monkeypatch):
     assert dict(os.environ) == before
 
 
-def test_copies_link_to_each_other_and_show_finished_bars(tmp_path):
+def test_copies_have_plots_links_to_each_other_and_finished_bars(tmp_path):
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
     bar = "from tqdm.auto import tqdm\nfor _ in tqdm(range(4), 'ü<b'): pass"
     text = "# A\n[next](02_b.ipynb#end) and [more](https://x.org/02_b.ipynb)"
-    notebook = write_notebook(tmp_path / "01_a.ipynb", text, bar)
+    notebook = write_notebook(tmp_path / "01_a.ipynb", text, plot, bar)
     run.run({"OUT": str(tmp_path)}, [notebook])
     done = tmp_path / "notebooks/01_a.ipynb"
-    (output,) = nbformat.read(done, as_version=4).cells[1].outputs
+    _, plotted, counted = nbformat.read(done, as_version=4).cells
+    (output,) = counted.outputs
     assert list(output.data) == ["text/plain"]
     assert output.data["text/plain"].startswith("ü<b: 100% 4/4 [")
     page = done.with_suffix(".html").read_text("utf-8")
     assert 'href="02_b.html#end"' in page
     assert 'href="https://x.org/02_b.ipynb"' in page
+    picture = plotted.outputs[0].data["image/png"].replace("\n", "")
+    assert page.replace("\n", "").count(picture) == 1
 
 
 @pytest.mark.parametrize(
@@ -314,6 +293,9 @@ def test_failing_cell_ends_the_run(
     assert cells[1].execution_count == 1
 
 
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+
 def test_ctrl_c_leaves_no_kernel(tmp_path):
     source = "import os, time\nopen('pid', 'w').write(str(os.getpid()))"
     notebook = write_notebook(
@@ -326,13 +308,8 @@ def test_ctrl_c_leaves_no_kernel(tmp_path):
         "run.run = lambda dials: execute(dials, [path])\n"
         "sys.exit(run.main([]))"
     )
-    runner = subprocess.Popen(
-        [sys.executable, "-c", code, notebook, tmp_path],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", code, notebook, tmp_path]
+    runner = subprocess.Popen(command, cwd=ROOT, **PIPES)
     wait_for(lambda: (tmp_path / "pid").exists())
     time.sleep(1)
     runner.send_signal(signal.SIGINT)
@@ -346,12 +323,8 @@ def test_ctrl_c_leaves_no_kernel(tmp_path):
 
 def command(*arguments: str, **options) -> subprocess.Popen:
     """Start `tools/run.py`, as from a terminal: Ctrl-C is not ignored."""
-    return subprocess.Popen(
-        [sys.executable, ROOT / "tools/run.py", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
+    script = [sys.executable, ROOT / "tools/run.py"]
+    return subprocess.Popen([*script, *arguments], **PIPES, **options)
 
 
 def test_ctrl_c_in_the_first_second(tmp_path):
@@ -360,8 +333,8 @@ def test_ctrl_c_in_the_first_second(tmp_path):
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
     assert started.returncode in (130, -signal.SIGINT)
-    assert b"Traceback" not in out + err
-    assert err.count(b"\n") <= 1
+    assert "Traceback" not in out + err
+    assert err.count("\n") <= 1
 
 
 def test_a_kernel_that_cannot_start_is_one_line(tmp_path):
@@ -370,48 +343,39 @@ def test_a_kernel_that_cannot_start_is_one_line(tmp_path):
     started = command(*given, preexec_fn=few)
     _, err = started.communicate(timeout=120)
     assert started.returncode == 1
-    assert err.startswith(b"01_download_data: the kernel did not start")
-    assert b"ulimit -n" in err
-    assert err.count(b"\n") == 1
+    assert err.startswith("01_download_data: the kernel did not start")
+    assert "ulimit -n" in err
+    assert err.count("\n") == 1
 
 
-def test_names_that_the_terminal_cannot_show(tmp_path):
+def test_names_that_the_terminal_cannot_show():
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     started = command("DATASET=no/猫.zip", env=environment)
     out, err = started.communicate(timeout=60)
-    assert started.returncode == 2
-    assert out == b""
-    assert err.endswith(b"Received: DATASET=no/\\u732b.zip\n")
+    assert (started.returncode, out) == (2, "")
+    assert err.endswith("Received: DATASET=no/\\u732b.zip\n")
 
 
 def test_a_base_is_checked_before_anything_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(run, "run", None)
-    save_base(tmp_path / "fixed.keras", 48)
-    given = [f"BASE={tmp_path / 'fixed.keras'}", "IMAGE_SIZE=64"]
-    assert run.main([*given, f"OUT={tmp_path / 'out'}"]) == 2
+    path = tmp_path / "fixed.keras"
+    parts = [keras.Input((48, 48, 3)), keras.layers.Conv2D(2, 3)]
+    keras.Sequential(parts).save(path)
+    given = [f"BASE={path}", f"OUT={tmp_path / 'out'}"]
+    assert run.main([*given, "IMAGE_SIZE=64"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("BASE: ")
     assert "48 x 48 pixels only" in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-def save_base(path: Path, side: int | None):
-    """Save a base of one's own, of a fixed size or of any."""
-    import keras
-
-    inputs = keras.Input((side, side, 3))
-    outputs = keras.layers.Conv2D(2, 3)(inputs)
-    keras.Model(inputs, outputs).save(path)
-
-
-def test_the_size_of_a_saved_base_is_read_from_it(tmp_path):
-    path = tmp_path / "own.keras"
-    save_base(path, 48)
-    values = dials.parse_dials([f"BASE={path}"])
-    run._check_base(values)
-    assert values["IMAGE_SIZE"] == 48
+    # Its size is read from it.
+    seen = []
+    monkeypatch.setattr(run, "run", seen.append)
+    monkeypatch.setattr(run, "_sum_up", lambda _: None)
+    monkeypatch.setattr(run, "_write_report", lambda *_: None)
+    assert run.main(given) == 0
+    assert seen[0]["IMAGE_SIZE"] == 48
 
 
 def test_auto_runs_notebook_01_and_takes_the_chosen_base(monkeypatch, capsys):
@@ -457,44 +421,30 @@ def wait_for(condition, seconds: float = 60):
         time.sleep(0.1)
 
 
-def test_scoreboard_and_what_next(tmp_path, monkeypatch, capsys):
-    from catdog_helpers import results as module
-
-    board = pandas.DataFrame(
-        {
-            "test accuracy": [0.91249],
-            "low": [0.9],
-            "high": [0.92],
-            "log loss": [0.2],
-            "training images": [6000],
-            "seconds": [123.4],
-        },
-        index=pandas.Index(["scratch CNN"], name="method"),
-    )
-    monkeypatch.setattr(module, "to_scores", lambda results: board)
-    results = {"fine_tuned": {"model": "models/fine_tuned.keras"}}
-    monkeypatch.setattr(module, "load_results", lambda out: results)
-    monkeypatch.chdir(tmp_path)
-    run._sum_up(tmp_path / "a run")
+def test_scoreboard_and_what_next(run_dir, monkeypatch, capsys):
+    monkeypatch.chdir(run_dir.parent)
+    run_dir = run_dir.rename(run_dir.with_name("a run"))
+    run._sum_up(run_dir)  # notebook 01 alone has run
+    assert capsys.readouterr().out == "\nLook at  a run/notebooks/*.html\n"
+    result = save_method(run_dir)
+    run._sum_up(run_dir)
     lines = capsys.readouterr().out.splitlines()
-    row = "scratch CNN 0.912 [0.900, 0.920] 6000 123"
+    figures = result["test_accuracy"], *result["test_interval"]
+    row = "scratch CNN {:.3f} [{:.3f}, {:.3f}] 24 2".format(*figures)
     assert lines[2].split() == row.split()
     assert lines[-3] == "Look at  a run/notebooks/*.html"
-    model = "'a run/models/fine_tuned.keras'"
+    model = "'a run/models/scratch_cnn.keras'"
     assert lines[-2].endswith(f" predict --model {model} PHOTO")
-    page = (tmp_path / "a run/report.html").as_uri()
+    page = (run_dir / "report.html").as_uri()
     assert lines[-1] == f"Report   {page}"
-    results["fine_tuned"]["trained_on"] = "drawings"
-    run._sum_up(tmp_path / "a run")
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == (
+    path = run_dir / "results/scratch_cnn.json"
+    drawn = json.loads(path.read_text()) | {"trained_on": "drawings"}
+    path.write_text(json.dumps(drawn))
+    run._sum_up(run_dir)
+    assert capsys.readouterr().out.splitlines()[-1] == (
         f"Report   {page} (trained on drawings; it knows nothing of "
         "photographs)"
     )
-    results.clear()  # notebook 01 alone has run
-    run._sum_up(tmp_path / "a run")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "Look at  a run/notebooks/*.html"
 
 
 # make
@@ -559,16 +509,21 @@ def test_make_passes_values_as_they_are(checkout, value):
     assert not (checkout / "made").exists()
 
 
-def test_make_ignores_the_environment(checkout):
+def test_make_ignores_the_environment_and_lists_its_targets(checkout):
     done = make(checkout, "run", SEED="5", OUT="/x", DATASET="y")
     assert json.loads(done.stdout)[0] == ["tools/run.py"]
+    listed = make(checkout).stdout
+    for target in ("run", "lab", "test", "test-all", "lint", "address"):
+        assert f"\nmake {target} " in listed
 
 
-def test_make_alone_lists_the_targets(checkout):
-    done = make(checkout)
-    targets = ["run", "lab", "test", "test-all", "lint", "address", "clean"]
-    for target in targets:
-        assert f"\nmake {target} " in done.stdout
+def assert_no_install(checkout, done) -> str:
+    """Check that `make` failed; return its first line."""
+    first, *rest = done.stderr.splitlines()
+    assert len(rest) == 1  # make's own "*** Error"
+    assert done.returncode == 2
+    assert not (checkout / ".venv/.installed").exists()
+    return first
 
 
 def test_make_refuses_an_old_python(checkout):
@@ -577,13 +532,10 @@ def test_make_refuses_an_old_python(checkout):
     write_python(checkout / "old python", old)
     for python, why in [("./old python", "it is 3.10"), ("no-such", "not ")]:
         done = make(checkout, "test", f"PYTHON={python}")
-        first, *rest = done.stderr.splitlines()
+        first = assert_no_install(checkout, done)
         assert first.startswith("TensorFlow needs Python 3.11, 3.12 or 3.13.")
         assert f"PYTHON={python} (" in first
         assert why in first
-        assert len(rest) == 1  # make's own "*** Error"
-        assert done.returncode == 2
-        assert not (checkout / ".venv/.installed").exists()
 
 
 def test_make_leaves_no_stamp_when_installing_fails(checkout):
@@ -591,8 +543,6 @@ def test_make_leaves_no_stamp_when_installing_fails(checkout):
     write_python(checkout / "python", "")
     write_python(checkout / ".venv/bin/python", "sys.exit('ERROR: no index')")
     done = make(checkout, "run", "PYTHON=./python")
-    first, *rest = done.stderr.splitlines()
+    first = assert_no_install(checkout, done)
     assert first.startswith("Installing failed")
     assert first.endswith("ERROR: no index")
-    assert len(rest) == 1
-    assert not (checkout / ".venv/.installed").exists()

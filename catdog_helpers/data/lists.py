@@ -1,16 +1,15 @@
-"""Find classes elsewhere than in folders: in a list, or in files' names."""
+"""Read which class a photograph has from a list: a CSV file, or Oxford's."""
 
 import csv
 import os
-from collections import Counter
-from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import pandas as pd
 
-from catdog_helpers.data.names import class_in, forms, plain, same
-from catdog_helpers.data.walk import is_image_name
+from catdog_helpers.data.names import plain
 
+Parts = tuple[str, ...]  # of a path
 COLUMNS = ("path", "label")
 
 
@@ -31,14 +30,15 @@ def read_labels(path: Path) -> pd.DataFrame:
     Raises:
         ValueError: If it cannot be read, or a line lacks something.
     """
+    rows, wrong, problem = set(), [], ""
     try:
         head, *lines = _lines(path)
+        head = [cell.lower() for cell in head]
+        if [head.count(name) for name in COLUMNS] != [1, 1]:
+            problem = f"has the columns {', '.join(head)}"
+            lines = []
     except (ValueError, OSError, csv.Error) as error:
-        raise _error(f"is no CSV in UTF-8 ({error})", path) from None
-    head = [cell.lower() for cell in head]
-    if [head.count(name) for name in COLUMNS] != [1, 1]:
-        raise _error(f"has the columns {', '.join(head)}", path)
-    rows, wrong = set(), []
+        problem, lines = f"is no CSV in UTF-8 ({error})", []
     for cells in lines:
         row = dict(zip(head, cells, strict=False))
         file = _find(path.parent, row.get("path", ""))
@@ -48,8 +48,16 @@ def read_labels(path: Path) -> pd.DataFrame:
         else:
             wrong.append(", ".join(cells))
     if wrong:
-        problem = f"has {len(wrong):,} lines without a file or a label, or with"
-        raise _error(f"{problem} more cells, such as {wrong[0]!r}", path)
+        problem = (
+            f"has {len(wrong):,} lines without a file or a label, or with more "
+            f"cells, such as {wrong[0]!r}"
+        )
+    if problem:
+        raise ValueError(
+            f"The list {' '.join(problem.split())}. Received: {path}. It needs "
+            "one column path and one label, such as `path,label` and below it "
+            "`pictures/1.jpg,cat`; paths are relative to the list."
+        )
     columns = ["path", "class", "split"]
     return pd.DataFrame(sorted(rows), columns=columns, dtype=object)
 
@@ -79,7 +87,11 @@ def _lines(path: Path) -> list[list[str]]:
 def _find(folder: Path, name: str) -> str:
     """Return the absolute path of a file; empty if there is none."""
     for spelled in (name, name.replace("\\", "/")):
-        for form in forms(spelled):
+        for form in (
+            spelled,
+            normalize("NFC", spelled),
+            normalize("NFD", spelled),
+        ):
             # Joining keeps a path that is absolute as it is.
             full = os.path.abspath(folder / form)
             if form and os.path.isfile(full):
@@ -87,48 +99,9 @@ def _find(folder: Path, name: str) -> str:
     return ""
 
 
-def _error(problem: str, path: Path) -> ValueError:
-    return ValueError(
-        f"The list {' '.join(problem.split())}. Received: {path}. It needs one "
-        "column path and one label, such as `path,label` and below it "
-        "`pictures/1.jpg,cat`; paths are relative to the list."
-    )
-
-
-def label_by_names(
-    files: list[tuple[str, ...]], known: Collection[str] = ()
-) -> tuple[dict[tuple[str, ...], str], str]:
-    """Take the class of each image from the name of its file, if all have one.
-
-    Args:
-        files: Paths in parts.
-        known: If given, the classes that there may be, as `same` gives them.
-
-    Returns:
-        Class by path; empty if the names hold none. And the reason for that.
-    """
-    stems = {parts: _stem(parts[-1]) for parts in files}
-    found = {parts: class_in(stem) for parts, stem in stems.items()}
-    without = [stems[parts] for parts, label in found.items() if not label]
-    counts = Counter(found.values())
-    rare = [label for label in counts if counts[label] < (1 if known else 3)]
-    if without:
-        first = without[0]
-        problem = f"{len(without):,} lack a word or number, such as {first!r}"
-    elif len(counts) < 2:
-        problem = f"all begin with {next(iter(counts), '')!r}"
-    elif rare:
-        problem = f"too few begin with {rare[0]!r}"
-    elif known and not set(map(same, counts)) <= set(known):
-        problem = "they are not those of the training images"
-    else:
-        return found, ""
-    return {}, problem
-
-
 def label_oxford(
-    folder: Path, wrapping: tuple[str, ...], images: list[tuple[str, ...]]
-) -> dict[tuple[str, ...], tuple[str, str]]:
+    folder: Path, wrapping: Parts, images: list[Parts]
+) -> dict[Parts, tuple[str, str]]:
     """Take classes from names and the split from Oxford-IIIT Pet's lists.
 
     Args:
@@ -139,15 +112,15 @@ def label_oxford(
     Returns:
         Class and split by path, of the images that the lists name.
     """
-    split_of, labels = {}, {}
+    splits, labels = {}, {}
     for name, split in (("trainval", "train"), ("test", "test")):
         path = folder.joinpath(*wrapping, "annotations", f"{name}.txt")
         for line in path.read_text("utf-8").splitlines():
-            split_of[line.partition(" ")[0]] = split
+            splits[line.partition(" ")[0]] = split
     for parts in images:
         stem = PurePosixPath(parts[-1]).stem
-        if parts[:-1] == (*wrapping, "images") and stem in split_of:
-            labels[parts] = stem.rpartition("_")[0], split_of[stem]
+        if parts[:-1] == (*wrapping, "images") and stem in splits:
+            labels[parts] = stem.rpartition("_")[0], splits[stem]
     return labels
 
 
@@ -167,8 +140,3 @@ def species_of(folder: str | Path) -> dict[str, str]:
             name, _, species, *_ = line.split()
             found[name.rpartition("_")[0]] = ["cat", "dog"][int(species) - 1]
     return found
-
-
-def _stem(name: str) -> str:
-    """Return a name without the extension of an image, if it has one."""
-    return PurePosixPath(name).stem if is_image_name(name) else name
