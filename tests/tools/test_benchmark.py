@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# The other side of some rows is TensorFlow's, which JAX and PyTorch's
+# environments lack.
+pytest.importorskip("tensorflow")
+
 from benchmarks import benchmark, material, measure, peers, record, rows
 from benchmarks.rows_images import to_growth_row
 from benchmarks.rows_training import time_to
