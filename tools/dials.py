@@ -29,6 +29,7 @@ PATHS = ("OUT", "DATA", "PERSIST", "PHOTOS", "NEW", "CATDOG_MODEL")
 CHOICES = {
     "BACKEND": ("tensorflow", "jax", "torch"),
     "PRECISION": ("float32", "bfloat16", "float16"),
+    "COPIES": ("near", "identical"),
 }
 # Those of no notebook: what each one sets, and its default.
 TOOLS = {
@@ -51,6 +52,7 @@ SHARED = {
     "BATCH_SIZE": "images in each step",
     "LEARNING_RATE": "of the optimizer, at its highest",
     "SEED": "seed of everything random",
+    "COPIES": "which copies stay on one side: near or identical",
     "DATA": "folder of what is downloaded and prepared",
     "OUT": "folder of the run",
 }

@@ -126,8 +126,8 @@ def name_scene(usable: pd.DataFrame) -> str:
         f"{len(paths):,} of {totals[name]:,} {name!r} photographs are nearly "
         f"the same picture, such as {first} and {last}: frames of a fixed "
         "camera? Near copies stay on one side of the split. If they are "
-        'not copies, call split(copies="identical"), which keeps only '
-        "identical ones together."
+        'not copies, call split(copies="identical"), in notebook 1 COPIES, '
+        "which keeps only identical ones together."
     )
 
 

@@ -116,6 +116,7 @@ def test_random_weights_show_in_the_name(word):
         ("SOLUTION=no", "True or False"),
         ("BACKEND=numpy", "tensorflow, jax, torch"),
         ("PRECISION=int8", "float32, bfloat16, float16"),
+        ("COPIES=none", "near, identical"),
         ("BASES=VGG16,Inception", "Did you mean InceptionV3?"),
         ("BASES=MobileNetV2:no.h5", "imagenet, None, or a file"),
     ],
