@@ -229,12 +229,14 @@ def test_each_pitfall_has_its_price(whole):
         "pixels / 255 instead of preprocessing": 4,
         "pixels / 255 and preprocessing": 30,
         "pixels / 255 at prediction only": 30,
-        "random head, rate of 3e-5": 4,
         "answers shuffled, labels not": 30,
     }.items():
         row = table.loc[mistake]
         assert row["lost, low"] <= lost[mistake] <= row["lost, high"]
         assert row["lost, low"] > least, mistake
+    # Some seeds catch up and some do not, so the interval may hold 0.
+    assert lost["random head, rate of 3e-5"] > 4
+    assert table["seed spread"]["random head, rate of 3e-5"] > 2
     assert lost["copies of test images"] < 2  # flatters, or makes no odds
     shuffled = table["test accuracy"]["answers shuffled, labels not"]
     assert shuffled == pytest.approx(0.5, abs=0.1)
