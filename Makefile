@@ -95,6 +95,8 @@ clean: ## Remove .venv and caches; data and runs stay
 	    -exec rm -rf {} +
 
 pip := $(venv_python) -m pip install --quiet --disable-pip-version-check
+# Without their dependencies, which bring TensorFlow; for recent Keras only.
+alone := $(if $(filter constraints.txt,$(CONSTRAINTS)),keras-hub tokenizers)
 # Only the last line makes the stamp: a build that failed starts again.
 log := $(venv)/install.log
 supported := import sys; v = sys.version_info[:2]; \
@@ -113,7 +115,7 @@ $(installed): requirements.txt $(CONSTRAINTS) pyproject.toml \
 	        "python3-venv first): $$(tail -n 1 $(log))" >&2; exit 1; }
 	@{ $(venv_python) .ci/requirements.py $(BACKEND) >$(venv)/needed.txt && \
 	    $(pip) -r $(venv)/needed.txt -c $(CONSTRAINTS) && \
-	    $(pip) --no-deps -e .; } >$(log) 2>&1 || { \
+	    $(pip) --no-deps -c $(CONSTRAINTS) -e . $(alone); } >$(log) 2>&1 || { \
 	    echo "Installing failed (it needs a package index and 3 GB of" \
 	        "disk; see $(log)): $$(grep 'ERROR: ' $(log) | tail -n 1)" \
 	        >&2; exit 1; }
