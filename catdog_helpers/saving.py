@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,8 @@ def save_model(
 ) -> dict:
     """Save a model with its card and its uncertainty, atomically.
 
-    All of it is in the `.keras` file, from where `load_model` reads it.
+    All of it is in the `.keras` file, from where `load_model` reads it. The
+    optimizer is not: a checkpoint keeps what training needs to continue.
     Copies are written beside it, since a card is worth reading.
 
     Args:
@@ -64,7 +67,8 @@ def save_model(
     text = json.dumps(card, indent=2, ensure_ascii=False)
     parts[".json"] = text.encode()
     with replacing(path) as partial:
-        model.save(partial)
+        with _without_optimizer(model):
+            model.save(partial)
         with zipfile.ZipFile(partial, "a") as file:
             for suffix, data in parts.items():
                 file.writestr(MEMBERS[suffix], data)
@@ -74,6 +78,21 @@ def save_model(
         with replacing(path.with_suffix(suffix)) as partial:
             partial.write_bytes(data)
     return card
+
+
+@contextmanager
+def _without_optimizer(model) -> Iterator[None]:
+    """Hide the optimizer, whose state can be twice as large as the weights."""
+    if not model.compiled:
+        yield
+        return
+    state = vars(model)  # set there, neither Keras nor TensorFlow tracks it
+    kept = {name: state[name] for name in ("compiled", "optimizer")}
+    state.update(compiled=False, optimizer=None)
+    try:
+        yield
+    finally:
+        state.update(kept)
 
 
 def load_model(path: str | Path):

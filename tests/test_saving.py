@@ -74,6 +74,20 @@ def test_a_loaded_model_gives_the_same_probabilities(saved):
     assert "猫" in saved.with_suffix(".json").read_text(encoding="utf-8")
 
 
+def test_the_optimizer_is_not_saved_and_goes_on_training(tmp_path):
+    model, path = make_model(), tmp_path / "any.keras"
+    save_model(model, path, CARD)
+    size = path.stat().st_size
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = np.ones((4, 16, 16, 3), "float32"), np.zeros(4)
+    model.fit(x, y, verbose=0)
+    save_model(model, path, CARD)
+    assert path.stat().st_size == pytest.approx(size, rel=0.1)
+    model.fit(x, y, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    assert not load_model(path)[0].compiled
+
+
 def test_saving_again_replaces_model_card_and_uncertainty(saved):
     save_model(make_model(), saved, CARD, MEASURED)
     assert saved.with_suffix(".npz").is_file()
