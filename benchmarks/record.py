@@ -70,7 +70,7 @@ def to_table(record: dict) -> str:
             pd.DataFrame(record["curves"]),
             "scratch CNN",
             "bottleneck features",
-            n_classes=len(result["class_names"]),
+            chance=1 / len(result["class_names"]),
             n_test=result["n_test"],
         )
         parts.append(sentence)
@@ -110,7 +110,7 @@ def _scoreboard(record: dict) -> str:
             f"{result['trainable_parameters']:,}",
             seconds_of(result),
             f"{result['file_mb']:.1f}",
-            f"{result['milliseconds']:.1f}",
+            f"{result['milliseconds']:.0f}",
         ]
         for result in record["results"]
     ]

@@ -24,7 +24,7 @@ def open_last(model, n):
     weighted = [layer for layer in model.layers if layer.weights]
     for layer in weighted:
         layer.trainable = False
-    for layer in weighted[-n:]:
+    for layer in weighted[max(0, len(weighted) - n) :]:
         if not isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = True
 
@@ -57,20 +57,33 @@ def _small_model(blocks: int):
     return keras.Sequential(layers[:-1])
 
 
+# In turn, so that five draws hold every kind and no wrong answer gets through
+SCALES = itertools.cycle(
+    [lambda x: x, lambda x: x / 255, lambda x: x / 127.5 - 1]
+)
+WARMING = itertools.cycle([True, False])
+# Gain and loss: too few for McNemar's test, clearly worse, too even, better
+GAIN_AND_LOSS = itertools.cycle(
+    [
+        ((1, 4), (0, 1)),
+        ((0, 4), (20, 30)),
+        ((14, 18), (9, 12)),
+        ((12, 20), (0, 3)),
+    ]
+)
+
+
 def _draw_pixels(rng):
     raw = rng.integers(0, 256, (2, 3)).astype("float64")
     raw[0, :2] = 0, 255
-    return ([raw, raw / 255, raw / 127.5 - 1][rng.integers(3)],)
+    return (next(SCALES)(raw),)
 
 
 def _draw_rate(rng):
     warmup = int(rng.integers(2, 9))
     steps = int(rng.integers(20, 99))
-    return int(rng.integers(0, steps)), steps, 1e-3, warmup
-
-
-# Alternately more images, but too few for McNemar; and clearly fewer of them
-GAIN_AND_LOSS = itertools.cycle([((1, 4), (0, 1)), ((0, 4), (20, 30))])
+    ends = (0, warmup) if next(WARMING) else (warmup, steps)
+    return int(rng.integers(*ends)), steps, 1e-3, warmup
 
 
 def _draw_right(rng):
@@ -149,7 +162,7 @@ TASKS = {
     ),
     "most_confused": Task(
         most_confused,
-        lambda: (CONFUSION, 3),
+        lambda: (CONFUSION, 5),  # only four pairs have mistakes
         _draw_confusion,
         _as_many_mistakes,
         "look beside the diagonal only, take the largest counts first, leave "
@@ -201,7 +214,9 @@ def _try(name: str, mine: Callable, arguments: tuple) -> str:
         return (
             f"your code stops with {type(error).__name__}: {error}.\n{example}."
         )
-    if got is None or got is Ellipsis:
+    if got is None:
+        return f"your function returns nothing: is `return` there?\n{example}."
+    if got is Ellipsis:
         return f"still open: replace the dots by your code.\n{example}."
     try:
         right = task.same(got, wanted, arguments)

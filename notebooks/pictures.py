@@ -79,13 +79,20 @@ def plot_schedule(schedule, steps):
     return ax
 
 
+def class_colors(n):
+    """Return a colour for each of n classes, however many there are."""
+    if n > 20:
+        return plt.get_cmap("turbo")(np.linspace(0.03, 0.97, n))
+    return plt.get_cmap("tab20" if n > 10 else "tab10").colors[:n]
+
+
 def plot_features(features, labels, names, seed=0):
     """03: features in the two directions in which they differ most (PCA)."""
     ax = plt.subplots(figsize=(6.5, 4.5), layout="constrained")[1]
     plane = PCA(n_components=2, random_state=seed)
     places = plane.fit_transform(np.asarray(features, dtype="float32"))
-    colors = plt.get_cmap("tab20" if len(names) > 10 else "tab10").colors
-    for number, (name, color) in enumerate(zip(names, colors, strict=False)):
+    colors = class_colors(len(names))
+    for number, (name, color) in enumerate(zip(names, colors, strict=True)):
         here = places[labels == number]
         ax.scatter(*here.T, s=8, alpha=0.6, label=name, color=color)
     ax.set(xlabel="first direction", ylabel="second direction")
@@ -256,7 +263,7 @@ def plot_reasons(model_path, probabilities, run, rows):
 
 
 def plot_mcnemar(first, second, names):
-    """06: McNemar's table; the coloured boxes tell two methods apart."""
+    """06: McNemar's table; the darker boxes tell two methods apart."""
     both = [first & second, first & ~second]
     neither = [~first & second, ~first & ~second]
     counts = np.sum([both, neither], axis=2)
@@ -264,7 +271,7 @@ def plot_mcnemar(first, second, names):
     colors = [[0.1, 0.5], [0.5, 0.1]]
     ax.pcolormesh(colors, cmap="Blues", vmin=0, vmax=1, ec="w", lw=3)
     for (row, column), n in np.ndenumerate(counts):
-        ax.text(column + 0.5, row + 0.5, f"{n:,}", ha="center", fontsize=14)
+        ax.text(column + 0.5, row + 0.5, f"{n:,}", ha="center", va="center")
     words = "right", "wrong"
     ax.set_xticks((0.5, 1.5), [f"{names[1]}\n{word}" for word in words])
     ax.set_yticks((0.5, 1.5), [f"{names[0]}\n{word}" for word in words])

@@ -264,13 +264,13 @@ def test_a_base_that_needs_a_package_names_it(tmp_path, saved):
         zipfile.ZipFile(path, "w") as changed,
     ):
         config = json.loads(file.read("config.json"))
-        config["module"] = "keras_nlp.src.models.vgg"
+        config["module"] = "keras_cv.src.models.vgg"
         config["class_name"] = "VGGBackbone"
-        config["registered_name"] = "keras_nlp>VGGBackbone"
+        config["registered_name"] = "keras_cv>VGGBackbone"
         for name in set(file.namelist()) - {"config.json"}:
             changed.writestr(name, file.read(name))
         changed.writestr("config.json", json.dumps(config))
-    refused(ValueError, "pip install keras-nlp$", check_base, path)
+    refused(ValueError, "pip install keras-cv$", check_base, path)
 
 
 @pytest.mark.parametrize(

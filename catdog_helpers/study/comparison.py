@@ -212,7 +212,7 @@ def conclude(pair: Mapping) -> tuple[str, str]:
     facts = (
         f"{winner} alone is right on {only[0]:,} of these {pair['images']:,} "
         f"test images, {loser} alone on {only[1]:,} ({chance}). The "
-        "difference in accuracy on such images is estimated between "
+        f"lead of {winner} on such images is estimated between "
         f"{low:+.1f} and {high:+.1f} percentage points (95 % interval, of this "
         "pair alone). "
     )

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.machine.files import write_text
 from catdog_helpers.plots import legend_below, method_colors
 
@@ -93,7 +94,7 @@ def sum_up_curves(
     needy: str,
     frugal: str,
     *,
-    n_classes: int,
+    chance: float,
     n_test: int,
 ) -> str:
     """Say in one sentence what curves over the number of images show.
@@ -104,33 +105,33 @@ def sum_up_curves(
             others of its method, with which it is then not averaged.
         needy: The method that has to match, such as "scratch CNN".
         frugal: The method that sets the mark.
-        n_classes: Number of classes; guessing is right in one of them.
+        chance: Accuracy of always answering the largest class.
         n_test: Number of test images.
 
     Returns:
-        The smallest number of images at which the frugal method's mean over
-        the seeds is above the best that the needy one reached with any; or
-        that it never is; or that the needy one did no better than guessing,
-        from which nothing follows.
+        The smallest number of images with which the frugal method, with
+        every seed, is above the 95 % interval of the best that the needy one
+        reached with any; or that it never is; or that the needy one did no
+        better than guessing, from which nothing follows.
     """
     columns = ["method", "longer", "training images"]
     found = curves.groupby(columns)["test accuracy"].agg(
-        ["mean", "std", "size"]
+        ["mean", "std", "size", "min"]
     )
     best = found["mean"][needy].max()
     most = found["mean"][needy].idxmax()[-1]
-    chance = 1 / n_classes
     if best < chance + 2 * (chance * (1 - chance) / n_test) ** 0.5:
         return (
             f"{needy} did not do better than guessing ({best:.3f}) with any "
             "number of images, so no comparison can be made with it."
         )
     alike = found.loc[frugal, False]
-    enough = alike[alike["mean"] > best]
+    _, high = wilson_interval(round(best * n_test), n_test)
+    enough = alike[alike["min"] > high]
     if enough.empty:
         return (
-            f"With no number of images did {frugal} do better than {needy} "
-            f"with {most:,} ({best:.3f})."
+            f"With no number of images was {frugal} clearly better than "
+            f"{needy} with {most:,} ({best:.3f})."
         )
     n, first = enough.index[0], enough.iloc[0]
     spread = f" ± {first['std']:.3f}" if first["size"] > 1 else ""
@@ -160,10 +161,10 @@ def plot_data_size(
     columns = ["training images", "test accuracy"]
     lines = curves.groupby("method", sort=False)
     colors = method_colors(curves["method"])
-    for name, rows in lines:
-        color = colors[name]
+    for number, (name, rows) in enumerate(lines):
+        color, size = colors[name], 17 - 4 * number  # none hides another
         stars, rows = rows[rows["longer"]], rows[~rows["longer"]]
-        ax.plot(*stars[columns].to_numpy().T, "*", color=color, ms=11)
+        ax.plot(*stars[columns].to_numpy().T, "*", color=color, ms=size)
         seeds = rows.groupby("training images")["test accuracy"]
         band = seeds.agg(["min", "max", "mean"])
         ax.plot(band.index, band["mean"], color=color, label=name)
@@ -176,7 +177,7 @@ def plot_data_size(
     ax.minorticks_off()
     ax.set(xlabel="training images (log axis)", ylabel="test accuracy")
     ax.grid(alpha=0.3)
-    title = "dots: each seed, line: mean; stars: the notebooks' own models"
+    title = "dots: seeds, line: mean, band: lowest to highest; stars: notebooks"
     ax.set_title(title, fontsize=9)
     legend_below(ax)
     return ax
