@@ -202,14 +202,14 @@ def plot_distances(model_path, good, odd):
         [distance(part, known) for part in features],
     )
     ax = plt.subplots(figsize=(7, 4), layout="constrained")[1]
-    ax.axhline(0, color="black", label="plane of the training images")
+    ax.axhline(0, color="black", label="the plane itself")
     ax.scatter(x, y, s=8, alpha=0.5, label="validation images")
     ax.scatter(odd_x, odd_y, color="C3", marker="X", label="odd pictures")
     for name, *place in zip(odd, odd_x, odd_y, strict=True):
         ax.annotate(name, place, (6, 4), textcoords="offset points")
     limit = float(known["threshold"])
     ax.axhline(limit, color="C3", ls="--", label="above it: “not sure”")
-    ax.set(xlabel="place in the plane", ylabel="distance from the plane")
+    ax.set(xlabel="place in the plane", ylabel="distance from the plane (limit: about 1)")
     ax.margins(0.15, 0.1)
     legend_below(ax)
     return ax
@@ -245,6 +245,8 @@ def plot_mistakes(probabilities, run, rows):
 
 def plot_reasons(model_path, probabilities, run, rows):
     """05: where a model looked, and the four nearest training images."""
+    if not len(rows):
+        return None
     model, _ = ch.load_model(model_path)
     used = np.sort(np.concatenate([run.train, run.validation, run.test]))
     features = ch.study.pooled_features(model, run.images, used)
@@ -257,8 +259,8 @@ def plot_reasons(model_path, probabilities, run, rows):
         near = np.resize(near, 4)  # again the first, if there are fewer
         pictures += [run.images[i] for i in (row, row, *near)]
         maps += [None, heat, None, None, None, None]
-        titles += [f"label: {names[run.labels[row]]}", f"{names[answer]}?"]
-        titles += [names[run.labels[i]] for i in near]
+        titles += [f"label: {names[run.labels[row]]}", f"heat: {names[answer]}"]
+        titles += [f"near: {names[run.labels[i]]}" for i in near]
     return plot_heat_maps(pictures, maps, titles)
 
 

@@ -86,7 +86,7 @@ def advise(
         )
     findings = _findings(manifest, suspects)
     said += [
-        f"{len(paths):,} {finding}, such as {paths.iloc[0]}."
+        f"{finding}: {len(paths):,}, such as {paths.iloc[0]}."
         for finding, paths in findings.items()
         if len(paths)
     ]
@@ -100,11 +100,11 @@ def _findings(manifest: pd.DataFrame, suspects) -> dict[str, pd.Series]:
     # What stands behind the colon differs from file to file.
     reasons = count_reasons(rejected.reason.str.split(":").str[0])
     return {
-        f"files do not decode ({reasons})": rejected.path,
-        "images have a copy with another label, so one of the two is wrong, "
-        "and both are left out": manifest.path[has_other_label(manifest)],
-        "training images look more like another class, so check their "
-        "labels": pd.Series(suspects, dtype=str),
+        f"Files that do not decode ({reasons})": rejected.path,
+        "Images that have a copy with another label (one of the two is wrong, "
+        "so both are left out)": manifest.path[has_other_label(manifest)],
+        "Training images that look more like another class (check their "
+        "labels)": pd.Series(suspects, dtype=str),
     }
 
 
