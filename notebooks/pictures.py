@@ -209,7 +209,7 @@ def plot_distances(model_path, good, odd):
         ax.annotate(name, place, (6, 4), textcoords="offset points")
     limit = float(known["threshold"])
     ax.axhline(limit, color="C3", ls="--", label="above it: “not sure”")
-    ax.set(xlabel="place in the plane", ylabel="distance from the plane (limit: about 1)")
+    ax.set(xlabel="place in the plane", ylabel="distance (limit: about 1)")
     ax.margins(0.15, 0.1)
     legend_below(ax)
     return ax
