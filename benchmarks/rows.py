@@ -26,6 +26,9 @@ ROWS = {
     "growth": "rows_images",
     "start_up": "rows_images",
     "series": "rows_images",
+    "engines": "rows_engines",
+    "to_98": "rows_engines",
+    "own": "rows_engines",
 }
 
 # "full" took 24 minutes on two cores; "tiny" shows that all of it runs.
@@ -51,6 +54,21 @@ SIZES = {  # full, tiny
     "growth": (256, 32),
     "block": ("VGG16", "sample"),
     "target": (0.845, 0.4),
+    "matrix": (2048, 256),
+    "bases": (
+        [
+            ("MobileNetV2", 192),
+            ("EfficientNet-Lite2", 260),
+            ("ConvNeXtTiny", 192),
+            ("VGG16", 150),
+            ("EfficientNetV2B0", 192),
+        ],
+        [("sample", 32)],
+    ),
+    "to_98_images": ((6000, 2000), (60, 40)),
+    "to_98_side": (192, 64),
+    "large": (300, 30),
+    "large_pixels": ((4000, 3000), (640, 480)),
 }
 # What differs where there are drawings only: there are 1,000 of them.
 DRAWN = {
