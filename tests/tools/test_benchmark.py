@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from benchmarks import benchmark, material, measure, peers, record, rows
+from benchmarks.rows_engines import operations
 from benchmarks.rows_images import to_growth_row
 from benchmarks.rows_training import time_to
 
@@ -120,6 +121,22 @@ def test_wrong_arguments_get_one_line(argument, said, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("benchmark: ")
     assert said in line
+
+
+def test_operations_are_counted_by_hand():
+    import keras
+    from keras import layers
+
+    parts = [
+        keras.Input((8, 8, 3)),
+        layers.Conv2D(4, 3, padding="same"),  # 64 places, 3 x 3 x 3 x 4
+        layers.DepthwiseConv2D(3, strides=2, padding="same"),  # 16 places
+        layers.Flatten(),
+        layers.Dense(2),  # 64 x 2
+    ]
+    inner = keras.Sequential(parts)
+    expected = 2 * (64 * 108 + 16 * 36 + 128)
+    assert operations(keras.Sequential([parts[0], inner])) == expected
 
 
 def test_the_readme_shows_the_record():
