@@ -241,5 +241,5 @@ def test_each_pitfall_has_its_price(whole):
     shuffled = table["test accuracy"]["answers shuffled, labels not"]
     assert shuffled == pytest.approx(0.5, abs=0.1)
     printed = (whole / "notebooks" / "11_pitfalls.ipynb").read_text("utf-8")
-    for guard in ("images must be raw RGB", "open weights have not changed"):
+    for guard in ("images must be the array", "open weights have not changed"):
         assert guard in printed

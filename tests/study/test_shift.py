@@ -173,10 +173,15 @@ def test_seeded_shifts_of_real_photographs_are_named(trained, tmp_path):
         named.append(first == wanted)
         print(number, wanted, *found.said, sep="\n  ")
     assert np.mean(named) >= 0.9
-    rng = np.random.default_rng(99)
-    some = rng.choice(np.array(others), 60, replace=False)
-    shifted(some, tmp_path / "same", lambda x: x, None)
-    found = check(model, tmp_path / "same")
-    print(found.said)
-    assert "may be chance" in found.said[0]
-    assert len(found.differences) <= 1
+    # One alarm in twenty is chance, and all share the same test images.
+    alarms, unlike = 0, 0
+    for number in range(5):
+        rng = np.random.default_rng(100 + number)
+        some = rng.choice(np.array(others), 60, replace=False)
+        shifted(some, tmp_path / f"same-{number}", lambda x: x, None)
+        found = check(model, tmp_path / f"same-{number}")
+        print(found.said)
+        alarms += "more than chance" in found.said[0]
+        unlike += len(found.differences)
+    assert alarms <= 2
+    assert unlike <= 2
