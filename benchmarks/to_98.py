@@ -67,6 +67,7 @@ def with_scikit_learn(work: Path, n: list[int], side: int) -> float:
     from sklearn.linear_model import LogisticRegression
 
     base = _keras_base(side)
+    base(np.zeros((1, side, side, 3), "float32"))  # or Keras refuses
     path = str(work / "base.onnx")
     base.export(path, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(path)
@@ -148,8 +149,8 @@ def _unpack(work: Path, n: list[int]) -> list[Path]:
     folders = [work / "train", work / "validation"]
     with zipfile.ZipFile(ARCHIVE) as archive:
         for kind in ("Cat", "Dog"):
-            names = [x for x in archive.namelist() if f"/{kind}/" in x]
-            names = sorted(x for x in names if x.endswith(".jpg"))[200:]
+            names = sorted(x for x in archive.namelist() if f"/{kind}/" in x)
+            names = [x for x in names if _is_sound(x)]
             for folder, some in zip(folders, n, strict=True):
                 target = folder / kind
                 target.mkdir(parents=True)
@@ -158,6 +159,12 @@ def _unpack(work: Path, n: list[int]) -> list[Path]:
                     (target / os.path.basename(name)).write_bytes(data)
                 del names[: some // 2]
     return folders
+
+
+def _is_sound(name: str) -> bool:
+    """Return whether a file is none of those that other ways stop at."""
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    return suffix == ".jpg" and 1000 <= int(stem) < 11700
 
 
 def _features(folder: Path, side: int, run):
