@@ -98,43 +98,6 @@ def load_base(
     return model
 
 
-def check_base(
-    base: str | Path,
-    weights: str | Path | None = "imagenet",
-    *,
-    cut: str | None = None,
-    image_size: int | None = None,
-    resolution: int | None = None,
-) -> int:
-    """Check, in seconds, that a base can be loaded and cut, before a long run.
-
-    Args:
-        base: As for `load_base`.
-        weights: As for `load_base`; ImageNet weights are downloaded now.
-        cut: As for `cut_base`.
-        image_size: As for `load_base`.
-        resolution: As for `load_base`.
-
-    Returns:
-        The side of the images in pixels: `image_size`; if that is `None`, the
-        size that a saved model was built for, or the table's, or 192.
-
-    Raises:
-        ValueError: As `load_base` and `cut_base`.
-        FileNotFoundError: As `load_base`.
-        ConnectionError: As `load_base`.
-    """
-    from catdog_helpers.models import cut_base  # imports Keras
-
-    model = load_base(
-        base, weights, image_size=image_size, resolution=resolution
-    )
-    cut_base(model, cut)
-    if str(base) in BASES:
-        return image_size or BASES[str(base)].image_size
-    return image_size or model.input_shape[1] or DEFAULT_SIZE
-
-
 def default_cut(base: str | Path) -> str | None:
     """Return the layer at which a base is usually cut.
 

@@ -145,12 +145,20 @@ def plot_history(
         ax.xaxis.get_major_locator().set_params(integer=True)
     else:  # or the slowest method leaves the others no room
         ax.set(xscale="log", xlabel=f"{x} (log axis)")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        _label_log(ax.xaxis)
+    if metric == "loss":  # or all that is small lies on the lower edge
+        ax.set(yscale="log", ylabel="loss (log axis)")
+        _label_log(ax.yaxis)
     ax.grid(alpha=0.3)
     legend_below(ax, "solid: validation images, dashed: training images")
     return ax
+
+
+def _label_log(axis) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def use_fonts(texts: Iterable[str]) -> None:

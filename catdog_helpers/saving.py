@@ -4,8 +4,6 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from catdog_helpers.machine.networks import (
     read_keras,
     read_member,
     weights_sha256,
+    without_optimizer,
 )
 from catdog_helpers.uncertainty import MEASURED
 
@@ -67,7 +66,7 @@ def save_model(
     text = json.dumps(card, indent=2, ensure_ascii=False)
     parts[".json"] = text.encode()
     with replacing(path) as partial:
-        with _without_optimizer(model):
+        with without_optimizer(model):
             model.save(partial)
         with zipfile.ZipFile(partial, "a") as file:
             for suffix, data in parts.items():
@@ -78,21 +77,6 @@ def save_model(
         with replacing(path.with_suffix(suffix)) as partial:
             partial.write_bytes(data)
     return card
-
-
-@contextmanager
-def _without_optimizer(model) -> Iterator[None]:
-    """Hide the optimizer, whose state can be twice as large as the weights."""
-    if not model.compiled:
-        yield
-        return
-    state = vars(model)  # set there, neither Keras nor TensorFlow tracks it
-    kept = {name: state[name] for name in ("compiled", "optimizer")}
-    state.update(compiled=False, optimizer=None)
-    try:
-        yield
-    finally:
-        state.update(kept)
 
 
 def load_model(path: str | Path):

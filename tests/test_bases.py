@@ -10,9 +10,10 @@ from conftest import answer, pixels, refused
 from keras import layers
 from packaging.version import Version
 
-from catdog_helpers.bases import BASES, check_base, default_cut, load_base
+from catdog_helpers.bases import BASES, default_cut, load_base
 from catdog_helpers.models import cut_base
 from catdog_helpers.saving import weights_sha256
+from catdog_helpers.study.choice import check_base
 
 APPLICATIONS = [name for name in BASES if BASES[name].module]
 

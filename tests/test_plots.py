@@ -79,7 +79,8 @@ def test_history_has_two_lines_for_each_method():
     np.testing.assert_allclose(lines[0].get_xdata(), [1, 2, 3])
     np.testing.assert_allclose(lines[0].get_ydata(), HISTORY["val_loss"])
     np.testing.assert_allclose(lines[1].get_ydata(), HISTORY["loss"])
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+    assert ax.get_xlabel() == "epoch"
+    assert ax.get_ylabel() == "loss (log axis)"
     assert legend_names(ax) == ["one", "two"]
 
 

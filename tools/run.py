@@ -115,7 +115,7 @@ CHECK = """
 import json, sys
 import catdog_helpers as ch
 ch.use_backend()
-from catdog_helpers.bases import check_base
+from catdog_helpers.study.choice import check_base
 try:
     print(check_base(**json.loads(sys.argv[1])))
 except (ValueError, OSError, ImportError) as error:

@@ -5,7 +5,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catdog_helpers.machine.failures import first_line
@@ -179,3 +179,18 @@ def with_resizing(model, image_size: int | None, resolution: int):
     copy = keras.models.clone_model(graph, inputs, call_function=call)
     copy.set_weights(model.get_weights())
     return copy
+
+
+@contextmanager
+def without_optimizer(model) -> Iterator[None]:
+    """Hide the optimizer, whose state can be twice as large as the weights."""
+    if not model.compiled:
+        yield
+        return
+    state = vars(model)  # set there, neither Keras nor TensorFlow tracks it
+    kept = {name: state[name] for name in ("compiled", "optimizer")}
+    state.update(compiled=False, optimizer=None)
+    try:
+        yield
+    finally:
+        state.update(kept)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from catdog_helpers.bases import load_base
+from catdog_helpers.bases import BASES, DEFAULT_SIZE, load_base
 from catdog_helpers.data.runs import Run
 from catdog_helpers.evaluation import wilson_interval
 from catdog_helpers.features import extract_features
 from catdog_helpers.machine.files import read_json
 from catdog_helpers.machine.presets import HUB
 from catdog_helpers.machine.trials import least_seconds
+from catdog_helpers.models import cut_base
 from catdog_helpers.study.curves import in_proportion
 from catdog_helpers.study.linear import cross_validate
 from catdog_helpers.uncertainty import EPSILON
@@ -142,3 +143,38 @@ def say_base(table: pd.DataFrame) -> str:
         f"{facts}; of {n} bases compared it is the fastest of those that are "
         "not worse than the best beyond chance."
     )
+
+
+def check_base(
+    base: str | Path,
+    weights: str | Path | None = "imagenet",
+    *,
+    cut: str | None = None,
+    image_size: int | None = None,
+    resolution: int | None = None,
+) -> int:
+    """Check, in seconds, that a base can be loaded and cut, before a long run.
+
+    Args:
+        base: As for `load_base`.
+        weights: As for `load_base`; ImageNet weights are downloaded now.
+        cut: As for `cut_base`.
+        image_size: As for `load_base`.
+        resolution: As for `load_base`.
+
+    Returns:
+        The side of the images in pixels: `image_size`; if that is `None`, the
+        size that a saved model was built for, or the table's, or 192.
+
+    Raises:
+        ValueError: As `load_base` and `cut_base`.
+        FileNotFoundError: As `load_base`.
+        ConnectionError: As `load_base`.
+    """
+    model = load_base(
+        base, weights, image_size=image_size, resolution=resolution
+    )
+    cut_base(model, cut)
+    if str(base) in BASES:
+        return image_size or BASES[str(base)].image_size
+    return image_size or model.input_shape[1] or DEFAULT_SIZE
