@@ -43,6 +43,30 @@ def dataset() -> str:
     return str(SHARED / "data/petimages_200px.zip") if is_real() else "sample"
 
 
+def sound_archive(work: Path, n: tuple[int, int]) -> Path:
+    """Return a zip of so many photographs that any program can decode.
+
+    Half of them are cats; two more are for a test, which a split must have.
+    """
+    path, kinds = work / "sound.zip", []
+    with zipfile.ZipFile(SHARED / "data/petimages_200px.zip") as source:
+        for kind in ("Cat", "Dog"):
+            names = (x for x in source.namelist() if f"/{kind}/" in x)
+            kinds.append(sorted(x for x in names if _is_sound(x)))
+        with zipfile.ZipFile(path, "w") as target:
+            for pair in list(zip(*kinds, strict=False))[: sum(n) // 2 + 1]:
+                for name in pair:
+                    place = f"PetImages/{'/'.join(Path(name).parts[-2:])}"
+                    target.writestr(place, source.read(name))
+    return path
+
+
+def _is_sound(name: str) -> bool:
+    """Return whether a file is none of those that other ways stop at."""
+    path = PurePosixPath(name)
+    return path.suffix == ".jpg" and 1000 <= int(path.stem) < 11700
+
+
 def prepared(work: Path, image_size: int):
     """Prepare the larger set; return its images and its manifest."""
     folder = ch.dataset_dir(dataset(), work / "data")

@@ -1,6 +1,6 @@
 """From a zip of photographs to a head on MobileNetV2, in several ways.
 
-    python -m benchmarks.to_98 "this package" FOLDER 6000 2000 192
+    python -m benchmarks.to_98 "this package" ZIP FOLDER 6000 2000 192
 
 Each way decodes what it needs itself, and prints its accuracy on the
 validation images last. All have the same images, weights and size.
@@ -14,20 +14,19 @@ from pathlib import Path
 import numpy as np
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-ARCHIVE = SHARED / "data/petimages_200px.zip"
 WEIGHTS = SHARED / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"
 
 
-def with_this_package(work: Path, n: list[int], side: int) -> float:
+def with_this_package(archive: Path, work: Path, n, side: int) -> float:
     """The quick way of notebook 0."""
     import catdog_helpers as ch
 
     ch.use_backend()
     import keras
 
-    folder = ch.fetch(str(ARCHIVE), work)
+    folder = ch.fetch(str(archive), work)
     images, table = ch.prepare(folder, work / "prepared", side)
-    table = ch.split(table, train=n[0], validation=n[1], test=n[1])
+    table = ch.split(table, train=n[0], validation=n[1], test=2)
     train, validation, _ = ch.data.split_rows(table)
     base = ch.load_base("MobileNetV2", WEIGHTS, image_size=side)
     eye = keras.Sequential([base, keras.layers.GlobalAveragePooling2D()])
@@ -37,7 +36,7 @@ def with_this_package(work: Path, n: list[int], side: int) -> float:
     return _fit_head(x[train], y[train], x[validation], y[validation])
 
 
-def with_keras_in_a_loop(work: Path, n: list[int], side: int) -> float:
+def with_keras_in_a_loop(archive: Path, work: Path, n, side: int) -> float:
     """`image_dataset_from_directory`, and the frozen base in each step."""
     import keras
     import tensorflow as tf
@@ -46,7 +45,7 @@ def with_keras_in_a_loop(work: Path, n: list[int], side: int) -> float:
         keras.utils.image_dataset_from_directory(
             folder, image_size=(side, side), verbose=False
         ).prefetch(tf.data.AUTOTUNE)
-        for folder in _unpack(work, n)
+        for folder in _unpack(archive, work, n)
     ]
     base = _keras_base(side)
     base.trainable = False
@@ -61,7 +60,7 @@ def with_keras_in_a_loop(work: Path, n: list[int], side: int) -> float:
     return best
 
 
-def with_scikit_learn(work: Path, n: list[int], side: int) -> float:
+def with_scikit_learn(archive: Path, work: Path, n, side: int) -> float:
     """Features by ONNX Runtime, and logistic regression on them."""
     import onnxruntime
     from sklearn.linear_model import LogisticRegression
@@ -74,12 +73,12 @@ def with_scikit_learn(work: Path, n: list[int], side: int) -> float:
     name = session.get_inputs()[0].name
     (x, y), (x_, y_) = (
         _features(folder, side, lambda batch: session.run(None, {name: batch}))
-        for folder in _unpack(work, n)
+        for folder in _unpack(archive, work, n)
     )
     return LogisticRegression(C=0.1, max_iter=500).fit(x, y).score(x_, y_)
 
 
-def with_torch(work: Path, n: list[int], side: int) -> float:
+def with_torch(archive: Path, work: Path, n, side: int) -> float:
     """The same network as a torch module; a `DataLoader` decodes ahead."""
     import torch
 
@@ -88,7 +87,7 @@ def with_torch(work: Path, n: list[int], side: int) -> float:
     network = convert(_keras_base(side)).eval()
     network = network.to(memory_format=torch.channels_last)
     parts = []
-    for folder in _unpack(work, n):
+    for folder in _unpack(archive, work, n):
         found, labels = [], []
         for x, y in load(folder, side):
             with torch.inference_mode():
@@ -144,27 +143,20 @@ def _fit_head(x, y, x_, y_) -> float:
     return max(history.history["val_accuracy"])
 
 
-def _unpack(work: Path, n: list[int]) -> list[Path]:
-    """Unpack as many photographs into a folder for training and one more."""
+def _unpack(archive: Path, work: Path, n: list[int]) -> list[Path]:
+    """Unpack so many photographs into a folder for training and one more."""
     folders = [work / "train", work / "validation"]
-    with zipfile.ZipFile(ARCHIVE) as archive:
+    with zipfile.ZipFile(archive) as file:
         for kind in ("Cat", "Dog"):
-            names = sorted(x for x in archive.namelist() if f"/{kind}/" in x)
-            names = [x for x in names if _is_sound(x)]
+            names = [x for x in file.namelist() if f"/{kind}/" in x]
             for folder, some in zip(folders, n, strict=True):
                 target = folder / kind
                 target.mkdir(parents=True)
                 for name in names[: some // 2]:
-                    data = archive.read(name)
+                    data = file.read(name)
                     (target / os.path.basename(name)).write_bytes(data)
                 del names[: some // 2]
     return folders
-
-
-def _is_sound(name: str) -> bool:
-    """Return whether a file is none of those that other ways stop at."""
-    stem, suffix = os.path.splitext(os.path.basename(name))
-    return suffix == ".jpg" and 1000 <= int(stem) < 11700
 
 
 def _features(folder: Path, side: int, run):
@@ -179,7 +171,7 @@ def _features(folder: Path, side: int, run):
 
 
 if __name__ == "__main__":
-    way, work, *numbers = sys.argv[1:]
+    way, archive, work, *numbers = sys.argv[1:]
     Path(work).mkdir(parents=True)
     *n, side = map(int, numbers)
-    print(SIDES[way](Path(work), n, side))
+    print(SIDES[way](Path(archive), Path(work), n, side))

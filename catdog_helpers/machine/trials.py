@@ -41,7 +41,7 @@ def least_seconds(runs: list[Callable]) -> list[float]:
 def fastest(
     name: str, n_images: int, open_all: Callable[[], dict[str, Callable]]
 ) -> str:
-    """Return the fastest choice; float32 unless another gains a tenth.
+    """Return the fastest choice; float32 unless another gains 3 %.
 
     Args:
         name: The name under which the trial is kept.
@@ -60,7 +60,7 @@ def fastest(
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, read_json(path) | {_key(name): rates})
     best = max(rates, key=rates.get, default="float32")
-    is_faster = rates and rates[best] > 1.1 * rates["float32"]
+    is_faster = rates and rates[best] > 1.03 * rates["float32"]
     return best if is_faster else "float32"
 
 

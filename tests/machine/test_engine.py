@@ -65,7 +65,7 @@ def fake(monkeypatch, seconds, moved=0.0, failing=None):
     [
         ({"float32": 1.0, "bfloat16": 2.0, "openvino": 0.5}, "openvino"),
         ({"float32": 1.0, "bfloat16": 0.5, "openvino": 0.8}, "bfloat16"),
-        ({"float32": 1.0, "bfloat16": 0.95, "openvino": 1.2}, "float32"),
+        ({"float32": 1.0, "bfloat16": 0.98, "openvino": 1.2}, "float32"),
     ],
 )
 def test_the_fastest_is_chosen_once(monkeypatch, x, seconds, expected):
