@@ -8,7 +8,7 @@ from catdog_helpers.models import in_batches
 
 REFUSED = 0.01  # share of good validation images that may be "not sure"
 # Of 64, 128, 192 and 256 components, 64 refused the fewest photographs of
-# cats and dogs from another source; docs/results.md has the table.
+# cats and dogs from another source.
 MAX_COMPONENTS, MAX_TRAIN = 64, 1000
 MEASURED = ("components", "temperature", "threshold", "farthest", "shortest")
 EPSILON = 1e-7  # least probability in a logarithm, as in Keras's cross-entropy
